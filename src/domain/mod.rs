@@ -1,0 +1,21 @@
+//! Nouns and rules of the product, pure: no I/O, no clock, no runtime.
+
+mod file;
+mod name;
+mod path;
+mod policy;
+mod store;
+mod time;
+mod topology;
+mod units;
+
+pub use file::{
+    Digest, DigestError, Entry, File, FileId, Member, Replica, ReplicaState, Tombstone,
+};
+pub use name::{NameError, ScopeId, ScopeName, StoreId, StoreName};
+pub use path::{FilePath, PathError};
+pub use policy::{Drain, Link, Policy, PolicyError};
+pub use store::{BackendConfig, Checksum, Credentials, LocalConfig, S3Config, ServeMode, Store};
+pub use time::{Timestamp, parse_duration};
+pub use topology::{Scope, Topology};
+pub use units::{ByteSize, SizeError, parse_limit};
