@@ -2,4 +2,5 @@
 pub mod api;
 pub mod clock;
 pub mod domain;
+pub mod planner;
 pub mod stores;
