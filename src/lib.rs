@@ -3,5 +3,7 @@ pub mod api;
 pub mod catalogue;
 pub mod clock;
 pub mod domain;
+pub mod planner;
 pub mod random;
 pub mod stores;
+pub mod transfer;
