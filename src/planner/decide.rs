@@ -35,10 +35,10 @@ impl Decision {
     }
 
     pub(super) fn unmet(cause: Cause) -> Self {
-        Self { moves: Vec::new(), note: Some(Note::Unmet(cause)) }
+        Self::noted(Note::Unmet(cause))
     }
 
-    pub(super) fn retained(scopes: Vec<ScopeId>) -> Self {
-        Self { moves: Vec::new(), note: Some(Note::Retained(scopes)) }
+    pub(super) fn noted(note: Note) -> Self {
+        Self { moves: Vec::new(), note: Some(note) }
     }
 }

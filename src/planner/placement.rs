@@ -17,7 +17,7 @@ pub fn upload_order(topology: &Topology, scope: ScopeId) -> Vec<&Link> {
     links
 }
 
-/// The stores that can serve `file` to the scope, best first: links that are not write_only with a
+/// The stores that can serve `file` to the scope, best first: links that are not `write_only`, with a
 /// present replica; download priority descending, then upload priority descending, null lowest in
 /// both, then store name.
 pub fn download_order(topology: &Topology, scope: ScopeId, file: &File) -> Vec<StoreId> {
@@ -74,7 +74,7 @@ pub fn blocking_limit(
 }
 
 /// The source of a copy to `target`: the first store in the scope's download order that can be used
-/// now. Write_only stores are never read.
+/// now. `write_only` stores are never read.
 pub fn source(world: &World<'_>, scope: ScopeId, file: &File, target: StoreId) -> Option<StoreId> {
     download_order(world.topology, scope, file)
         .into_iter()

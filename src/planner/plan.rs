@@ -120,7 +120,12 @@ pub struct Move {
 }
 
 impl Move {
-    pub(super) fn remove(file: &File, from: StoreId, scope: Option<ScopeId>, why: Reason) -> Self {
+    pub(super) fn remove(
+        file: &File,
+        from: StoreId,
+        scope: Option<ScopeId>,
+        reason: Reason,
+    ) -> Self {
         Self {
             action: Action::Remove,
             file: file.id,
@@ -130,8 +135,29 @@ impl Move {
             to: None,
             scope,
             via: None,
-            reason: why,
+            reason,
         }
+    }
+
+    /// A copy through the links of `via`, asked for by its policy.
+    pub(super) fn copy(
+        file: &File,
+        source: StoreId,
+        to: StoreId,
+        via: ScopeId,
+        reason: Reason,
+    ) -> Self {
+        Self {
+            action: Action::Copy,
+            to: Some(to),
+            via: Some(via),
+            ..Self::remove(file, source, Some(via), reason)
+        }
+    }
+
+    /// This copy, followed by the removal from `from`.
+    pub(super) fn then_remove(self, from: StoreId) -> Self {
+        Self { action: Action::Move, from: Some(from), ..self }
     }
 
     /// The store that the file leaves.

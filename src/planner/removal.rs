@@ -73,23 +73,36 @@ pub const CONFIRMED: &dyn Fn(StoreId) -> bool = &|_| true;
 
 /// Whether `file`'s replica in `store` may go. `confirmed` tells whether the replica in a store was
 /// seen there with the right size in this run. `Err` holds every reason to keep it, by scope id.
+///
+/// A corrupt replica serves nobody: it goes as soon as the file has a good one, unless populate is
+/// going to rewrite it.
 pub fn removable(
     world: &World<'_>,
     file: &File,
     store: StoreId,
     confirmed: &dyn Fn(StoreId) -> bool,
 ) -> Result<(), Vec<Pin>> {
+    let corrupt = file.state(store) == Some(ReplicaState::Corrupt);
     let mut pins = Vec::new();
     let mut kept = false;
     for scope in file.scopes() {
         let keeps = keeps_another(world, file, scope, store, confirmed);
         kept |= keeps;
-        pins.extend(pins_of(world, file, scope, store, keeps, confirmed));
+        if corrupt {
+            pins.extend(rewritten_by(world, file, scope, store));
+        } else {
+            pins.extend(pins_of(world, file, scope, store, keeps, confirmed));
+        }
     }
     if !kept {
         pins.push(Pin::LastReplica);
     }
     if pins.is_empty() { Ok(()) } else { Err(pins) }
+}
+
+fn rewritten_by(world: &World<'_>, file: &File, scope: ScopeId, store: StoreId) -> Option<Pin> {
+    let link = world.link(scope, store)?;
+    (link.policy.populate && file.is_live_in(scope)).then_some(Pin::Populate { scope })
 }
 
 fn pins_of(

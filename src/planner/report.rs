@@ -1,20 +1,13 @@
 //! What a run could not do, why, and for whom replicas are kept: bounded, whatever the files.
 
-use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::Serialize;
 
 use super::plan::Phase;
 use super::removal::Pin;
 use super::usage::Count;
-use crate::domain::{ByteSize, Digest, File, ScopeId, ScopeName, StoreId, StoreName, Topology};
-
-/// Digests shown per class of errors.
-pub const SHOWN_DIGESTS: usize = 10;
-
-/// Classes of execution failures kept apart; later ones are added to a common class. The texts come
-/// from file systems and providers, so their number is not ours to bound.
-const FAILURE_CLASSES: usize = 100;
+use crate::domain::{ByteSize, Digest, ScopeId, ScopeName, StoreId, StoreName, Topology};
 
 /// A limit that leaves no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -64,7 +57,7 @@ pub enum Cause {
     Unavailable,
     /// No store has a replica that the scope may read.
     NoSource,
-    /// The only replicas are in write_only stores.
+    /// The only replicas are in `write_only` stores.
     OnlyWriteOnly,
     /// A populate target takes no more.
     NoRoom { limit: Limit },
@@ -150,5 +143,106 @@ impl Report {
     /// True when every policy is met.
     pub fn is_complete(&self) -> bool {
         self.errors.is_empty()
+    }
+}
+
+impl Limit {
+    fn text(self, topology: &Topology) -> String {
+        match self {
+            Self::Max => "its max_size".to_owned(),
+            Self::Soft => "its soft_max_size".to_owned(),
+            Self::Scope { scope } => {
+                format!("the soft_max_size of scope {} there", topology.scope_name(scope))
+            }
+        }
+    }
+}
+
+impl Obstacle {
+    /// What is wrong with a store, as the end of a sentence about it.
+    pub fn text(self, topology: &Topology) -> String {
+        match self {
+            Self::NoneAccepts => "the scope links no other store that accepts files: link one, or \
+                                  unset read_only or write_only on one"
+                .to_owned(),
+            Self::NotLinked => "it is not linked to the scope: link it, or change the drain".into(),
+            Self::ReadOnly => "it is read_only for the scope: unset that".into(),
+            Self::WriteOnly => "it is write_only for the scope: unset that".into(),
+            Self::Draining { scope } => format!(
+                "scope {} drains it: link a store that is not drained",
+                topology.scope_name(scope)
+            ),
+            Self::Holds => "it has the file, in a replica that is not verified or cannot be used: \
+                            run verify --read"
+                .into(),
+            Self::Unproven => "it proves no writes: set its checksum to sha256 or readback".into(),
+            Self::Unsettled => {
+                "an earlier write or removal of the file there is not finished: the \
+                                next run goes on"
+                    .into()
+            }
+            Self::Departed => "the file left it in this run: the next run goes on".into(),
+            Self::Unavailable => "it is unavailable: run store check".into(),
+            Self::NoRoom { limit } => {
+                format!("the file would exceed {}: raise it or free room", limit.text(topology))
+            }
+        }
+    }
+}
+
+impl Cause {
+    /// What is wrong and what to do, with names.
+    pub fn text(&self, topology: &Topology) -> String {
+        match self {
+            Self::Unavailable => "the store is unavailable: run store check; the next run goes on".into(),
+            Self::NoSource => "no store that can be used now has a replica that the scope may read".into(),
+            Self::OnlyWriteOnly => "the only replicas are in write_only stores, which are never read: \
+                                    restore the files there and unset write_only, or upload them again"
+                .into(),
+            Self::NoRoom { limit } => {
+                format!("no room: the files would exceed {}", limit.text(topology))
+            }
+            Self::Unsettled => Obstacle::Unsettled.text(topology),
+            Self::NoTarget { obstacle: Obstacle::NoneAccepts } => {
+                format!("no store to move to: {}", Obstacle::NoneAccepts.text(topology))
+            }
+            Self::NoTarget { obstacle } => {
+                format!("no store to move to; of the best one: {}", obstacle.text(topology))
+            }
+            Self::NamedTarget { target: None, .. } => {
+                "the store to drain into does not exist: change the drain".into()
+            }
+            Self::NamedTarget { target: Some(target), obstacle } => {
+                format!("{} cannot take it: {}", topology.store_name(*target), obstacle.text(topology))
+            }
+            Self::Pinned { pin } => format!("kept by the scope itself: {}", pin.text(topology)),
+            Self::Stranded => "stranded: no scope that has the file links the store any more, and \
+                               there is no other readable replica: link the store again"
+                .into(),
+            Self::StillOver(over) => over.to_string(),
+            Self::Failed { text } => text.clone(),
+        }
+    }
+}
+
+impl fmt::Display for Over {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (excess, limit) = (ByteSize(self.excess), ByteSize(self.limit));
+        write!(f, "still {excess} over the soft limit of {limit}")?;
+        let reasons = [
+            (self.pinned, "pinned by populate, a named drain or as the last readable replica"),
+            (self.retained, "retained for other scopes"),
+            (self.no_target, "with no store to move to"),
+            (self.no_source, "that no scope may read"),
+            (self.draining, "left to a drain"),
+            (self.failed, "whose move failed"),
+        ];
+        let mut separator = ": ";
+        for (files, reason) in reasons.iter().filter(|(files, _)| *files > 0) {
+            let noun = if *files == 1 { "file" } else { "files" };
+            write!(f, "{separator}{files} {noun} {reason}")?;
+            separator = ", ";
+        }
+        Ok(())
     }
 }
