@@ -105,7 +105,7 @@ mod tests {
         let profile = "[other]\naws_access_key_id=X\n# note\n[default]\naws_access_key_id = A\n\
                        aws_secret_access_key = S=/+\naws_session_token=T\n";
         for (text, token) in [(plain, None), (profile, Some("T"))] {
-            let key = parse(text).ok().expect("two keys are there");
+            let Ok(key) = parse(text) else { panic!("two keys are there") };
             assert_eq!((key.id.as_str(), key.secret.as_str()), ("A", "S=/+"));
             assert_eq!(key.token.as_deref(), token);
         }
