@@ -82,6 +82,7 @@ async fn read_body(digest: &Digest, size: u64, body: Body) -> Result<Bytes, Stor
             }
             Ok(bytes.into())
         }
+        Body::Bytes(bytes) => Ok(bytes),
         Body::Stream(mut source) => {
             let mut intake = Intake::new(size);
             let mut bytes = BytesMut::new();

@@ -252,10 +252,3 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// step says what is wrong and what to change; later steps that make no sense are left out.
     async fn check(&self, expected: Option<&Marker>) -> Vec<CheckStep>;
 }
-
-/// Opens the backend that the configuration describes, without contacting it.
-pub fn open(
-    config: &crate::domain::BackendConfig,
-) -> Result<std::sync::Arc<dyn Backend>, StoreError> {
-    Err(StoreError::Failed(config.location()))
-}

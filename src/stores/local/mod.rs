@@ -172,6 +172,10 @@ impl Backend for LocalStore {
                 let digest = *digest;
                 self.blocking(move |disk| disk.adopt_file(&digest, size, &path)).await?;
             }
+            Body::Bytes(bytes) => {
+                let digest = *digest;
+                self.blocking(move |disk| disk.put_known(&digest, &[bytes])).await?;
+            }
             Body::Stream(stream) => self.put_stream(digest, size, stream).await?,
         }
         Ok(Stored { verified: true })

@@ -103,6 +103,10 @@ impl S3Store {
                     Err(e) => Err(e),
                 }
             }
+            Body::Bytes(bytes) => {
+                let stream = Box::pin(futures_util::stream::once(async { Ok(bytes) }));
+                upload.send_stream(stream, digest, size).await
+            }
             Body::Stream(stream) => upload.send_stream(stream, digest, size).await,
         };
         if let Err(error) = sent {

@@ -36,6 +36,7 @@ impl S3Store {
         if size <= SINGLE {
             let payload = match body {
                 Body::Verified(path) => load(path, size).await?,
+                Body::Bytes(bytes) => hashed(bytes).await?,
                 Body::Stream(mut stream) => gather(&mut stream, digest, size).await?,
             };
             self.put_whole(&key, payload).await?;
