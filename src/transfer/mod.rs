@@ -32,6 +32,8 @@ mod locks;
 mod reap;
 mod remove;
 mod staging;
+#[cfg(test)]
+mod tests;
 mod upload;
 mod urls;
 
