@@ -12,7 +12,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use sha2::{Digest as _, Sha256};
 
 use super::S3Store;
-use super::client::{Call, Payload, read_exact};
+use super::client::{Call, Payload, UPLOAD_PATIENCE, read_exact};
 use crate::domain::{Checksum, Digest};
 use crate::stores::intake::{Intake, collect};
 use crate::stores::{Body, ByteStream, StoreError, Stored};
@@ -50,6 +50,7 @@ impl S3Store {
         self.add_class(&mut call.headers);
         self.add_checksum(&mut call.headers, &payload);
         call.payload = payload;
+        call.patience = UPLOAD_PATIENCE;
         self.client.send(&call).await?;
         Ok(())
     }
