@@ -11,6 +11,7 @@ use super::S3Store;
 use super::client::{Call, PATIENCE, next_piece, read_text};
 use super::trouble::skew;
 use super::upload::memory_payload;
+use crate::domain::ServeMode;
 use crate::stores::checklist::{Checklist, Finding, compare_markers};
 use crate::stores::names::probe_name;
 use crate::stores::{CheckStep, Marker, PresignOptions};
@@ -28,7 +29,9 @@ pub(super) async fn run(store: &S3Store, expected: Option<&Marker>) -> Vec<Check
         if list.run("write", write(store, &key)).await {
             list.run("read_back", read_back(store, &key)).await;
             list.run("range", range(store, &key)).await;
-            list.run("presign", presign(store, &key)).await;
+            if store.serve == ServeMode::Redirect {
+                list.run("presign", presign(store, &key)).await;
+            }
         }
         list.run("list", list_probe(store)).await;
         list.run("multipart", multipart(store, &key)).await;
