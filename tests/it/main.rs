@@ -1,4 +1,6 @@
 //! The integration tests, in one binary.
 
 mod conformance;
+mod stores_local;
+mod stores_s3;
 mod support;

@@ -13,7 +13,9 @@ use sha2::{Digest as _, Sha256};
 use tokio::task::JoinSet;
 
 use super::S3Store;
-use super::client::{Call, Client, LONG_PATIENCE, PATIENCE, Payload, read_exact, read_text};
+use super::client::{
+    Call, Client, LONG_PATIENCE, PATIENCE, Payload, UPLOAD_PATIENCE, read_exact, read_text,
+};
 use super::control::{header, parse};
 use super::trouble::{Kind, Trouble};
 use super::upload::{hashed, memory_payload, off_thread, open_source};
@@ -25,7 +27,7 @@ use crate::stores::{Body, ByteStream, StoreError};
 
 /// The protocol's limit.
 const MOST_PARTS: u64 = 10_000;
-const SMALLEST_PART: u64 = 8 << 20;
+pub(super) const SMALLEST_PART: u64 = 8 << 20;
 /// Bigger parts are not held in memory; they are sent from a file.
 const LARGEST_IN_MEMORY: u64 = 16 << 20;
 /// Two parts of up to this size travel while a third is read; of bigger ones, one.
@@ -33,9 +35,9 @@ const TWO_IN_FLIGHT: u64 = 10 << 20;
 const ANSWER_BYTES: usize = 8 << 20;
 const ALGORITHM: HeaderName = HeaderName::from_static("x-amz-checksum-algorithm");
 
-/// Part size for an object: 8 MiB, or as many whole MiB as the number of parts demands.
-fn part_size(size: u64) -> u64 {
-    size.div_ceil(MOST_PARTS).next_multiple_of(1 << 20).max(SMALLEST_PART)
+/// Part size for an object: `smallest`, or as many whole MiB as the number of parts demands.
+fn part_size(size: u64, smallest: u64) -> u64 {
+    size.div_ceil(MOST_PARTS).next_multiple_of(1 << 20).max(smallest)
 }
 
 /// A part that arrived.
@@ -192,7 +194,7 @@ impl S3Store {
 
 impl Upload {
     async fn send_file(&mut self, file: Arc<File>, size: u64) -> Result<(), StoreError> {
-        let part = part_size(size);
+        let part = part_size(size, self.store.smallest_part);
         for (number, offset) in (1..).zip((0..size).step_by(usize_of(part))) {
             self.make_room(if part > LARGEST_IN_MEMORY { 2 } else { in_flight(part) }).await?;
             let payload = file_part(Arc::clone(&file), offset, part.min(size - offset)).await?;
@@ -207,7 +209,7 @@ impl Upload {
         digest: &Digest,
         size: u64,
     ) -> Result<(), StoreError> {
-        let part = part_size(size);
+        let part = part_size(size, self.store.smallest_part);
         let mut intake = Intake::new(size);
         let mut rest = Bytes::new();
         let mut left = size;
@@ -259,6 +261,7 @@ impl Upload {
             let mut call = Call { query: &query, ..Call::on_key(Method::PUT, &key) };
             let checksum = store.add_checksum(&mut call.headers, &payload);
             call.payload = payload;
+            call.patience = UPLOAD_PATIENCE;
             let response = store.client.send(&call).await?;
             let Some(etag) = header(response.headers(), ETAG.as_str()) else {
                 return Err(Trouble::new(Kind::Object, "the provider gives a part no ETag", ""));
@@ -472,9 +475,9 @@ mod tests {
     #[test]
     fn ten_thousand_parts_suffice_for_any_object() {
         for size in [1 << 25, 83_886_080_000, 83_886_080_001, 5 << 40] {
-            let part = part_size(size);
+            let part = part_size(size, SMALLEST_PART);
             assert!(size.div_ceil(part) <= MOST_PARTS && part >= SMALLEST_PART, "{size}");
         }
-        assert_eq!(part_size(1 << 30), SMALLEST_PART);
+        assert_eq!(part_size(1 << 30, SMALLEST_PART), SMALLEST_PART);
     }
 }

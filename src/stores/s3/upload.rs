@@ -12,9 +12,9 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use sha2::{Digest as _, Sha256};
 
 use super::S3Store;
-use super::client::{Call, Payload, read_exact};
+use super::client::{Call, Payload, UPLOAD_PATIENCE, read_exact};
 use crate::domain::{Checksum, Digest};
-use crate::stores::intake::{Intake, collect};
+use crate::stores::intake::{Intake, next_chunk};
 use crate::stores::{Body, ByteStream, StoreError, Stored};
 
 pub(super) const STORAGE_CLASS: HeaderName = HeaderName::from_static("x-amz-storage-class");
@@ -51,6 +51,7 @@ impl S3Store {
         self.add_class(&mut call.headers);
         self.add_checksum(&mut call.headers, &payload);
         call.payload = payload;
+        call.patience = UPLOAD_PATIENCE;
         self.client.send(&call).await?;
         Ok(())
     }
@@ -148,21 +149,21 @@ async fn gather(
     size: u64,
 ) -> Result<Payload, StoreError> {
     let mut intake = Intake::new(size);
-    let chunks = collect(stream, size).await?;
-    for chunk in &chunks {
-        intake.take(chunk)?;
+    let (mut whole, mut joined) = (Bytes::new(), BytesMut::new());
+    while let Some(chunk) = next_chunk(stream).await? {
+        intake.take(&chunk)?;
+        if chunk.len() as u64 == size {
+            // Small files come in one piece: no copy.
+            whole = chunk;
+        } else {
+            if joined.capacity() == 0 {
+                joined.reserve(usize::try_from(size).unwrap_or_default());
+            }
+            joined.extend_from_slice(&chunk);
+        }
     }
     intake.finish(digest)?;
-    let bytes = match <[Bytes; 1]>::try_from(chunks) {
-        Ok([only]) => only,
-        Err(chunks) => {
-            let mut joined = BytesMut::with_capacity(chunks.iter().map(Bytes::len).sum::<usize>());
-            for chunk in &chunks {
-                joined.extend_from_slice(chunk);
-            }
-            joined.freeze()
-        }
-    };
+    let bytes = if joined.is_empty() { whole } else { joined.freeze() };
     hashed(bytes).await
 }
 
