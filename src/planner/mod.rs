@@ -29,8 +29,8 @@ pub use drain::drain;
 pub use driver::{Driver, Position};
 pub use overlay::{Overlay, plan_all};
 pub use placement::{
-    blocking_limit, cannot_receive, download_order, fits, named_obstacle, source, targets,
-    upload_order,
+    blocking_limit, cannot_receive, download_order, fits, is_readable, named_obstacle, source,
+    targets, upload_order,
 };
 pub use plan::{Action, Batch, Move, MoveResult, Phase, Plan, Reason};
 pub use populate::populate;
