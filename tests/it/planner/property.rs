@@ -323,7 +323,7 @@ fn run_to_the_end(mut model: Model) {
 #[test]
 fn runs_end_break_no_rule_and_meet_or_report_every_policy() {
     let config = Config { failure_persistence: None, ..Config::default() };
-    let drawn = TestRunner::new(config).run(&vec(any::<u8>(), 0..700), |bytes| {
+    let drawn = TestRunner::new(config).run(&vec(any::<u8>(), 0..1200), |bytes| {
         run_to_the_end(instance(&bytes));
         Ok(())
     });
