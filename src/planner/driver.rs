@@ -1,17 +1,14 @@
 //! Goes through the phases of a run, batch by batch, until a pass changes nothing.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use super::clean_up::clean_up;
-use super::decide::{Decision, Note};
-use super::drain::drain;
+use super::decide::Note;
 use super::ledger::{Ledger, Place, SHOWN_DIGESTS};
 use super::plan::{Action, Batch, Move, MoveResult, Phase};
-use super::populate::populate;
 use super::report::{Cause, Over, Report};
-use super::shed::{shed_scope, shed_store};
 use super::snapshot::Snapshot;
-use super::units::{Unit, is_idle, limit_of, used, waiting};
+use super::units::{Unit, decide, is_idle, limit_of, used, waiting};
 use super::usage::{Count, Usage};
 use super::world::World;
 use crate::domain::{Digest, File, FileId, ScopeId, StoreId, Timestamp, Topology};
@@ -19,8 +16,8 @@ use crate::domain::{Digest, File, FileId, ScopeId, StoreId, Timestamp, Topology}
 /// Moves in a batch. The last file's decision may exceed it by a copy per scope.
 const BATCH: usize = 256;
 
-/// Files read from the snapshot at once.
-const PAGE: usize = 512;
+/// Files read from the snapshot at once: a page whose files all move fills a batch.
+const PAGE: usize = BATCH;
 
 /// Failed moves remembered, so that they are not tried again. With more, the run ends with its pass.
 const FAILURES: usize = 10_000;
@@ -84,6 +81,25 @@ struct Harvest {
     moves: Vec<Move>,
     is_old: Vec<bool>,
     usage: Usage,
+}
+
+impl Harvest {
+    /// Enough for a batch, or for the limit: shedding goes no further.
+    fn is_full(&self, world: &World<'_>, unit: Unit) -> bool {
+        let is_met = || limit_of(unit, world).is_none_or(|limit| used(unit, &self.usage) <= limit);
+        self.moves.len() >= BATCH || (unit.phase.is_limit() && is_met())
+    }
+
+    fn add(&mut self, world: &World<'_>, file: &File, moves: Vec<Move>) {
+        let mut before = Cow::Borrowed(file);
+        for step in moves {
+            let after = world.after(&before, &step);
+            self.usage.replace(&before, &after);
+            before = Cow::Owned(after);
+            self.moves.push(step);
+            self.is_old.push(file.created_at <= world.now);
+        }
+    }
 }
 
 impl Driver {
@@ -208,24 +224,24 @@ impl Driver {
             }
             return Ok(harvest);
         }
-        loop {
+        while !harvest.is_full(world, unit) {
             let page = self.page(snapshot, unit)?;
-            let is_end = page.is_empty();
+            if page.is_empty() {
+                if harvest.moves.is_empty() {
+                    self.note_excess(world, &harvest.usage, unit);
+                }
+                break;
+            }
             for file in page {
-                if harvest.moves.len() >= BATCH || is_satisfied(unit, world, &harvest.usage) {
-                    return Ok(harvest);
+                if harvest.is_full(world, unit) {
+                    break;
                 }
                 self.walk.by_id = Some(file.id);
                 self.walk.by_use = Some((file.last_used, file.id));
                 self.consider(world, &mut harvest, unit, &file);
             }
-            if is_end {
-                if harvest.moves.is_empty() {
-                    self.note_excess(world, &harvest.usage, unit);
-                }
-                return Ok(harvest);
-            }
         }
+        Ok(harvest)
     }
 
     fn page<S: Snapshot>(&self, snapshot: &S, unit: Unit) -> Result<Vec<File>, S::Error> {
@@ -248,21 +264,13 @@ impl Driver {
             self.stick(file.size, file.digest);
             return;
         }
-        let mut file_now = file.clone();
-        for step in decision.moves {
-            let after = world.after(&file_now, &step);
-            harvest.usage.replace(&file_now, &after);
-            file_now = after;
-            harvest.moves.push(step);
-            harvest.is_old.push(file.created_at <= world.now);
-        }
+        harvest.add(world, file, decision.moves);
         if let Some(note) = decision.note {
             self.take_note(unit, note, file);
         }
     }
 
     fn take_note(&mut self, unit: Unit, note: Note, file: &File) {
-        let limited = matches!(unit.phase, Phase::ScopeLimit | Phase::StoreLimit);
         match note {
             Note::InGrace => {}
             Note::LeftToDrain => {
@@ -275,7 +283,7 @@ impl Driver {
                 self.stick(file.size, file.digest);
             }
             // Files that stay are no error of their own as long as enough others go.
-            Note::Unmet(cause) if limited => {
+            Note::Unmet(cause) if unit.phase.is_limit() => {
                 let over = &mut self.walk.over;
                 match cause {
                     Cause::NoTarget { .. } => over.no_target += 1,
@@ -309,24 +317,6 @@ impl Driver {
             );
         }
     }
-}
-
-fn decide(world: &World<'_>, usage: &Usage, file: &File, unit: Unit) -> Decision {
-    match (unit.phase, unit.scope) {
-        (Phase::Populate, Some(scope)) => populate(world, usage, file, scope, unit.store),
-        (Phase::DrainNamed | Phase::Drain, Some(scope)) => {
-            drain(world, usage, file, scope, unit.store)
-        }
-        (Phase::ScopeLimit, Some(scope)) => shed_scope(world, usage, file, scope, unit.store),
-        (Phase::StoreLimit, _) => shed_store(world, usage, file, unit.store),
-        (_, _) => clean_up(world, file, unit.store),
-    }
-}
-
-/// Shedding goes no further than its limit.
-fn is_satisfied(unit: Unit, world: &World<'_>, usage: &Usage) -> bool {
-    matches!(unit.phase, Phase::ScopeLimit | Phase::StoreLimit)
-        && limit_of(unit, world).is_none_or(|limit| used(unit, usage) <= limit)
 }
 
 fn completed_later(batch: &Batch, results: &[MoveResult], at: usize) -> bool {

@@ -77,21 +77,28 @@ impl Usage {
     }
 
     fn change(&mut self, file: &File, op: fn(u64, u64) -> u64) {
-        let update = |slot: &mut u64| *slot = op(*slot, file.size);
         for replica in &file.replicas {
             let store = replica.store;
             if replica.state != ReplicaState::Missing {
-                update(self.hard.entry(store).or_default());
+                update(&mut self.hard, store, file.size, op);
             }
             if replica.state == ReplicaState::Writing {
-                update(self.incoming.entry(store).or_default());
+                update(&mut self.incoming, store, file.size, op);
             }
             if replica.state == ReplicaState::Present {
-                update(self.present.entry(store).or_default());
+                update(&mut self.present, store, file.size, op);
                 for scope in file.scopes() {
-                    update(self.scope.entry((scope, store)).or_default());
+                    update(&mut self.scope, (scope, store), file.size, op);
                 }
             }
         }
     }
+}
+
+/// Keeps no zeros, so that equal usages are equal values.
+fn update<K: Ord + Copy>(map: &mut BTreeMap<K, u64>, key: K, size: u64, op: fn(u64, u64) -> u64) {
+    match op(map.get(&key).copied().unwrap_or(0), size) {
+        0 => map.remove(&key),
+        bytes => map.insert(key, bytes),
+    };
 }
