@@ -20,7 +20,6 @@ use std::io;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::Parser;
 
 use crate::api::Problem;
 use args::{Cli, Command, Global};
@@ -45,7 +44,7 @@ impl Ended {
 
 /// Runs one command line; the exit codes are those of SPEC 9.
 pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments) {
+    let cli = match Cli::read(arguments) {
         Ok(cli) => cli,
         Err(e) => return usage(&e),
     };

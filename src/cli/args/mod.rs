@@ -5,9 +5,11 @@ mod scope;
 mod store;
 mod values;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 pub use file::FileCommand;
 pub use scope::{LinkArgs, ScopeChangeArgs, ScopeCommand, ScopeCreateArgs};
@@ -39,6 +41,21 @@ pub struct Cli {
     pub global: Global,
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// Parses, and refuses what the derived parser cannot: clap would count the global options too
+    /// if the options of `vacuum` were declared to exclude its subcommands.
+    pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let cli = Self::try_parse_from(arguments)?;
+        match &cli.command {
+            Command::Vacuum(args) if args.command.is_some() && (args.dry_run || args.detach) => {
+                let why = "--dry-run and --detach belong to a new run, not to a look at others";
+                Err(Self::command().error(ErrorKind::ArgumentConflict, why))
+            }
+            _ => Ok(cli),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Args)]
@@ -100,7 +117,6 @@ pub enum Command {
     /// Run storage maintenance now, and look at past runs
     #[command(
         visible_alias = "vacuum-file-store",
-        args_conflicts_with_subcommands = true,
         after_help = "Examples:\n  hayloft vacuum --dry-run    what the next run would do\n  \
                       hayloft vacuum              run, or attach to the running one\n  \
                       hayloft vacuum show 12 -v   a past run with its moves\n\n\
