@@ -29,8 +29,8 @@
 //! - [`transfer`]: uploads, downloads, copies, removals, deferred deletes, recovery.
 //! - [`maintenance`]: runs of the vacuum, sweep, verify, timer.
 //! - [`ops`]: every administrative operation, once.
-//! - `server`: HTTP: files, admin API, page, access, metrics; the only map to HTTP statuses.
-//! - `cli`: the command line, a client of the admin API over socket, URL or in-process.
+//! - [`server`]: HTTP: files, admin API, page, access, metrics; the only map to HTTP statuses.
+//! - [`cli`]: the command line, a client of the admin API over socket, URL or in-process.
 //! - [`app`]: an open instance. [`config`], [`logging`], [`clock`], [`random`]: what they say.
 //!
 //! Who may use whom: `domain` <- `planner` | `catalogue` | `stores` <- `transfer` <- `maintenance`
@@ -55,6 +55,7 @@
 pub mod api;
 pub mod app;
 pub mod catalogue;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod domain;
@@ -63,5 +64,6 @@ pub mod maintenance;
 pub mod ops;
 pub mod planner;
 pub mod random;
+pub mod server;
 pub mod stores;
 pub mod transfer;

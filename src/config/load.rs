@@ -62,7 +62,10 @@ impl Config {
     fn check(&self) -> Result<(), String> {
         for (key, path) in [("data_dir", &self.data_dir), ("admin_socket", &self.admin_socket)] {
             if !path.is_absolute() {
-                return Err(format!("{key}: {:?} is not absolute: it has to start with /", path));
+                return Err(format!(
+                    "{key}: {} is not absolute: it has to start with /",
+                    path.display()
+                ));
             }
         }
         if self.admin_socket.as_os_str().len() > SOCKET_PATH_MAX {
