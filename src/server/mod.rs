@@ -1,5 +1,7 @@
 //! Placeholder of the server side, replaced at the merge.
 
+pub mod admin;
+
 use std::sync::Arc;
 
 use crate::app::App;
