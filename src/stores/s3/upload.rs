@@ -1,7 +1,9 @@
 //! Writing objects: small ones by one PUT, and the proof that they arrived.
 
 use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -130,16 +132,35 @@ pub(super) fn open_source(path: &Path, size: u64) -> Result<File, StoreError> {
     }
 }
 
-/// Reads and hashes a small file in one go.
+/// Prepares a file for one PUT: a small one in memory, by one task; a bigger one is hashed now and
+/// read again while it is sent, so that many uploads at once take no memory.
 async fn load(path: PathBuf, size: u64) -> Result<Payload, StoreError> {
     off_thread(move || {
         let file = open_source(&path, size)?;
+        let source = |e| StoreError::Source(format!("{}: {e}", path.display()));
         let len = usize::try_from(size).unwrap_or(usize::MAX);
-        let bytes = read_exact(&file, 0, len)
-            .map_err(|e| StoreError::Source(format!("{}: {e}", path.display())))?;
-        Ok(memory_payload(bytes))
+        if len <= HASHED_INLINE {
+            read_exact(&file, 0, len).map(memory_payload).map_err(source)
+        } else {
+            file_payload(Arc::new(file), 0, size).map_err(source)
+        }
     })
     .await
+}
+
+/// A part of a file, hashed. Blocks.
+pub(super) fn file_payload(file: Arc<File>, offset: u64, len: u64) -> std::io::Result<Payload> {
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; HASHED_INLINE];
+    let end = offset + len;
+    let mut at = offset;
+    while at < end {
+        let wanted = usize::try_from(end - at).unwrap_or(usize::MAX).min(buffer.len());
+        file.read_exact_at(&mut buffer[..wanted], at)?;
+        hasher.update(&buffer[..wanted]);
+        at += wanted as u64;
+    }
+    Ok(Payload::File { file, offset, len, sha256: hasher.finalize().into() })
 }
 
 /// Reads a small stream and checks it before a byte is sent.
