@@ -1,8 +1,10 @@
 //! The planner against a catalogue of plain maps: golden scenarios, and properties of random ones.
 
+mod driving;
 mod model;
 mod print;
 mod property;
+mod rules;
 mod scenario;
 
 use std::fmt::Write;
