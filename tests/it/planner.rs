@@ -4,6 +4,7 @@ mod driving;
 mod model;
 mod print;
 mod property;
+mod reference;
 mod rules;
 mod scenario;
 
