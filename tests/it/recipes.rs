@@ -52,7 +52,8 @@ async fn recipe_1_overflow_moves_the_least_recently_used() {
 }
 
 fn sorted(moves: &serde_json::Value) -> Vec<String> {
-    let mut all: Vec<_> = moves.as_array().expect("moves").iter().map(ToString::to_string).collect();
+    let mut all: Vec<_> =
+        moves.as_array().expect("moves").iter().map(ToString::to_string).collect();
     all.sort();
     all
 }
@@ -144,7 +145,16 @@ async fn recipe_5_an_old_disk_is_drained_into_a_new_one() {
     let root = instance.path("new disk").display().to_string();
     instance.ok(&["store", "create", "new", "local", "--root", &root]);
     instance.ok(&["scope", "manage", "s", "add-store", "new", "--upload-priority", "200"]);
-    instance.ok(&["scope", "manage", "s", "edit-store", "local", "--drain-to", "new", "--read-only"]);
+    instance.ok(&[
+        "scope",
+        "manage",
+        "s",
+        "edit-store",
+        "local",
+        "--drain-to",
+        "new",
+        "--read-only",
+    ]);
     let run = instance.vacuum();
     assert_eq!(run["moved"]["files"], 10);
     instance.assert_settled();

@@ -73,6 +73,11 @@ impl Instance {
         instance
     }
 
+    /// The token that requests to the port carry.
+    pub fn bearer(&self) -> String {
+        self.token.clone().expect("a started instance has a token")
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -89,8 +94,11 @@ impl Instance {
     }
 
     pub async fn start(&mut self) {
-        let log = std::fs::OpenOptions::new().create(true).append(true);
-        let log = log.clone().open(self.path("server.log")).expect("a log");
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.path("server.log"))
+            .expect("a log");
         let child = self.command().arg("serve").stderr(log).stdout(Stdio::null()).spawn();
         self.child = Some(child.expect("the server starts"));
         let begun = Instant::now();
