@@ -231,3 +231,24 @@ fn explain_tells_the_fate_of_one_file_phase_by_phase() {
     assert_eq!(verdicts[1].decision, kept);
     assert_eq!(kept.note.map(|n| n.text(&model.topology)).as_deref(), Some("retained for b"));
 }
+
+#[test]
+fn tombstones_of_a_deleted_scope_are_not_stranded() {
+    let (mut model, _) =
+        world("store s\nstore t\nscope a\nscope b\nlink b t\nfile f 1 in=a:tombstone at=s");
+    model.topology.scopes.remove(&A);
+    let plan = model.dry_run();
+    assert!(plan.moves.is_empty() && plan.report.is_complete(), "{plan:#?}");
+}
+
+#[test]
+fn a_plan_is_json() {
+    let (model, _) = world(
+        "store s soft=0\nstore t\nscope a\nscope b\nlink a s drain\nlink a t\nlink b s
+        file f 1 in=a,b at=s",
+    );
+    let json = serde_json::to_value(model.dry_run()).expect("json");
+    assert_eq!(json["moves"][0]["action"], "copy");
+    assert_eq!(json["report"]["retained_for"][0]["kept_for"], "b");
+    assert_eq!(json["report"]["errors"][0]["files"], 1);
+}
