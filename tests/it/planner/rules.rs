@@ -30,7 +30,7 @@ fn pins(text: &str) -> Vec<Pin> {
 fn a_replica_may_go_when_every_scope_keeps_another_that_counts() {
     let both = "link a s; link a t; link b s; link b t; ";
     let only_a = "link a s; link a t; ";
-    let cases: [(&str, &str, Vec<Pin>); 17] = [
+    let cases: [(&str, &str, Vec<Pin>); 18] = [
         (both, "file f 1 in=a,b at=s,t", vec![]),
         (only_a, "file f 1 in=a at=s", vec![Pin::OnlyReplica { scope: A }, Pin::LastReplica]),
         // Marks, and what never counts.
@@ -93,6 +93,11 @@ fn a_replica_may_go_when_every_scope_keeps_another_that_counts() {
             vec![Pin::NotInTarget { scope: A, target: Some(StoreId(3)) }],
         ),
         ("link a s drain=u; link a t; link a u; ", "file f 1 in=a at=s,u", vec![]),
+        (
+            "link a s drain=u; link a t; link a u; unavailable u; ",
+            "file f 1 in=a at=s,t,u",
+            vec![Pin::NotInTarget { scope: A, target: Some(StoreId(3)) }],
+        ),
         // Residual: one scope that keeps the file is enough, and necessary.
         ("link a t; ", "file f 1 in=a,b at=s,t", vec![]),
         ("link a t; ", "file f 1 in=b at=s,t", vec![Pin::LastReplica]),
