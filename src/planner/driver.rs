@@ -213,6 +213,9 @@ impl Driver {
         unit: Unit,
     ) -> Result<Harvest, S::Error> {
         let mut harvest = Harvest { moves: Vec::new(), usage };
+        if !unit.is_asked_for(world) {
+            return Ok(harvest);
+        }
         if !self.walk.started {
             self.walk.started = true;
             if is_idle(unit, snapshot, world, &harvest.usage)? {

@@ -179,6 +179,19 @@ fn what_is_ahead_is_told_by_counters() {
     assert_eq!(count, Count::new(30, 300));
 }
 
+#[test]
+fn a_policy_that_is_changed_in_mid_run_counts_at_once() {
+    let mut model = with_files(ONE_TO_POPULATE, 600);
+    let report = drive(&mut model, |model, batch| {
+        let results = model.execute(batch);
+        let link = model.topology.links.get_mut(&(ScopeId(1), StoreId(2))).expect("a link");
+        link.policy.populate = false;
+        results
+    });
+    assert_eq!(report.copied, Count::new(256, 2560));
+    assert!(report.is_complete());
+}
+
 /// A snapshot that counts the pages it was asked for.
 struct Paged<'a> {
     model: &'a Model,
