@@ -243,7 +243,10 @@ impl Driver {
                 }
                 self.walk.by_id = Some(file.id);
                 self.walk.by_use = Some((file.last_used, file.id));
-                if self.newest.is_none_or(|newest| file.id <= newest) {
+                if self.newest.is_some_and(|newest| file.id > newest) {
+                    self.walk.over.newer += 1;
+                    self.stick(file.size, file.digest);
+                } else {
                     self.consider(world, &mut harvest, unit, &file);
                 }
             }
