@@ -213,6 +213,9 @@ impl Driver {
         unit: Unit,
     ) -> Result<Harvest, S::Error> {
         let mut harvest = Harvest { moves: Vec::new(), usage };
+        if !unit.is_asked_for(world) {
+            return Ok(harvest);
+        }
         if !self.walk.started {
             self.walk.started = true;
             if is_idle(unit, snapshot, world, &harvest.usage)? {
@@ -240,7 +243,10 @@ impl Driver {
                 }
                 self.walk.by_id = Some(file.id);
                 self.walk.by_use = Some((file.last_used, file.id));
-                if self.newest.is_none_or(|newest| file.id <= newest) {
+                if self.newest.is_some_and(|newest| file.id > newest) {
+                    self.walk.over.newer += 1;
+                    self.stick(file.size, file.digest);
+                } else {
                     self.consider(world, &mut harvest, unit, &file);
                 }
             }

@@ -125,6 +125,25 @@ fn uploads_during_a_run_do_not_keep_it_going() {
 }
 
 #[test]
+fn an_excess_uploaded_during_the_run_is_told_as_such() {
+    let mut model =
+        with_files("store local soft=0\nstore cold\nscope a\nlink a local up=1\nlink a cold", 2);
+    let report = drive(&mut model, |model, batch| {
+        let mut file = model.files[&FileId(1)].clone();
+        let results = model.execute(batch);
+        file.id = FileId(model.files.len() as u64 + 1);
+        model.files.insert(file.id, file);
+        results
+    });
+    assert_eq!(report.moved, Count::new(2, 20));
+    let [error] = &report.errors[..] else { panic!("one class: {:?}", report.errors) };
+    assert_eq!(
+        error.message,
+        "still 10 B over the limit of 0 B: 1 file uploaded during the run, left to the next"
+    );
+}
+
+#[test]
 fn a_store_that_fails_in_mid_run_is_no_target_from_then_on() {
     let mut model = with_files(
         "store local
@@ -177,6 +196,19 @@ fn what_is_ahead_is_told_by_counters() {
     let model = with_files(ONE_TO_POPULATE, 30);
     let Ok(count) = ahead(&model, &model.world());
     assert_eq!(count, Count::new(30, 300));
+}
+
+#[test]
+fn a_policy_that_is_changed_in_mid_run_counts_at_once() {
+    let mut model = with_files(ONE_TO_POPULATE, 600);
+    let report = drive(&mut model, |model, batch| {
+        let results = model.execute(batch);
+        let link = model.topology.links.get_mut(&(ScopeId(1), StoreId(2))).expect("a link");
+        link.policy.populate = false;
+        results
+    });
+    assert_eq!(report.copied, Count::new(256, 2560));
+    assert!(report.is_complete());
 }
 
 /// A snapshot that counts the pages it was asked for.

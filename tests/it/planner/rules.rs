@@ -30,7 +30,7 @@ fn pins(text: &str) -> Vec<Pin> {
 fn a_replica_may_go_when_every_scope_keeps_another_that_counts() {
     let both = "link a s; link a t; link b s; link b t; ";
     let only_a = "link a s; link a t; ";
-    let cases: [(&str, &str, Vec<Pin>); 17] = [
+    let cases: [(&str, &str, Vec<Pin>); 18] = [
         (both, "file f 1 in=a,b at=s,t", vec![]),
         (only_a, "file f 1 in=a at=s", vec![Pin::OnlyReplica { scope: A }, Pin::LastReplica]),
         // Marks, and what never counts.
@@ -93,6 +93,11 @@ fn a_replica_may_go_when_every_scope_keeps_another_that_counts() {
             vec![Pin::NotInTarget { scope: A, target: Some(StoreId(3)) }],
         ),
         ("link a s drain=u; link a t; link a u; ", "file f 1 in=a at=s,u", vec![]),
+        (
+            "link a s drain=u; link a t; link a u; unavailable u; ",
+            "file f 1 in=a at=s,t,u",
+            vec![Pin::NotInTarget { scope: A, target: Some(StoreId(3)) }],
+        ),
         // Residual: one scope that keeps the file is enough, and necessary.
         ("link a t; ", "file f 1 in=a,b at=s,t", vec![]),
         ("link a t; ", "file f 1 in=b at=s,t", vec![Pin::LastReplica]),
@@ -230,4 +235,25 @@ fn explain_tells_the_fate_of_one_file_phase_by_phase() {
     let kept = Decision { moves: Vec::new(), note: Some(Note::Retained(vec![B])) };
     assert_eq!(verdicts[1].decision, kept);
     assert_eq!(kept.note.map(|n| n.text(&model.topology)).as_deref(), Some("retained for b"));
+}
+
+#[test]
+fn tombstones_of_a_deleted_scope_are_not_stranded() {
+    let (mut model, _) =
+        world("store s\nstore t\nscope a\nscope b\nlink b t\nfile f 1 in=a:tombstone at=s");
+    model.topology.scopes.remove(&A);
+    let plan = model.dry_run();
+    assert!(plan.moves.is_empty() && plan.report.is_complete(), "{plan:#?}");
+}
+
+#[test]
+fn a_plan_is_json() {
+    let (model, _) = world(
+        "store s soft=0\nstore t\nscope a\nscope b\nlink a s drain\nlink a t\nlink b s
+        file f 1 in=a,b at=s",
+    );
+    let json = serde_json::to_value(model.dry_run()).expect("json");
+    assert_eq!(json["moves"][0]["action"], "copy");
+    assert_eq!(json["report"]["retained_for"][0]["kept_for"], "b");
+    assert_eq!(json["report"]["errors"][0]["files"], 1);
 }
