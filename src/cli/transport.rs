@@ -39,6 +39,7 @@ impl Transport {
         if let Some(server) = Self::socket(&config.admin_socket)? {
             return Ok(server);
         }
+        local::check_owner(&config.data_dir).map_err(anyhow::Error::msg)?;
         match Self::in_process(&config) {
             Err(OpenError::Locked) => Self::await_socket(&config.admin_socket).await,
             opened => Ok(opened?),
@@ -94,7 +95,6 @@ impl Transport {
     }
 
     fn in_process(config: &Arc<Config>) -> Result<Self, OpenError> {
-        local::check_owner(&config.data_dir).map_err(OpenError::Other)?;
         let app = App::open(Arc::clone(config), crate::app::Role::Command)?;
         let router = crate::server::admin_router(Arc::clone(&app));
         Ok(Self::InProcess { app, router })
