@@ -1,3 +1,4 @@
 mod cli;
+mod cli_faults;
 mod config;
 mod tidy;
