@@ -1,33 +1,114 @@
-//! Placeholder of the server side's `app`, replaced at the merge: every open is refused.
+//! An open instance: configuration, catalogue, stores and maintenance in one place.
 
+use std::fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
 use std::sync::Arc;
 
+use crate::catalogue::{Catalogue, CatalogueError, Options};
+use crate::clock::Clock;
 use crate::config::Config;
+use crate::domain::Timestamp;
+use crate::maintenance::Maintenance;
+use crate::ops::{self, OpError};
+use crate::transfer::Transfer;
 
 /// Who opens the instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
+    /// The server: it issues URLs and runs the timer.
     Server,
+    /// One command in its own process, while no server runs.
     Command,
 }
 
+/// Why an instance cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    #[error("another process has the catalogue open")]
+    /// Another process has the catalogue: a server or another command.
+    #[error("another Hayloft process is using this instance")]
     Locked,
-    #[error("{0}")]
-    Other(String),
+    #[error(
+        "{path} cannot be used: {source}. Create it, or set data_dir to a directory of this user"
+    )]
+    DataDir {
+        path: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error(transparent)]
+    Catalogue(CatalogueError),
+    #[error(transparent)]
+    Setup(#[from] OpError),
 }
 
+impl From<CatalogueError> for OpenError {
+    fn from(error: CatalogueError) -> Self {
+        match error {
+            CatalogueError::Locked(_) => Self::Locked,
+            other => Self::Catalogue(other),
+        }
+    }
+}
+
+/// An open instance.
 #[derive(Debug)]
-pub struct App;
+pub struct App {
+    pub config: Arc<Config>,
+    pub role: Role,
+    pub catalogue: Arc<Catalogue>,
+    pub transfer: Arc<Transfer>,
+    pub maintenance: Arc<Maintenance>,
+    pub started_at: Timestamp,
+}
 
 impl App {
-    pub fn open(_config: Arc<Config>, _role: Role) -> Result<Arc<Self>, OpenError> {
-        Err(OpenError::Other("this build has no server side".to_owned()))
+    /// Opens the instance in `config.data_dir`, creates it when it is new, and finishes what a
+    /// crash left.
+    pub async fn open(config: Arc<Config>, role: Role) -> Result<Arc<Self>, OpenError> {
+        Self::open_at(config, role, Clock::System).await
     }
 
-    pub async fn shutdown(&self) {
-        std::future::ready(()).await;
+    /// The same with another clock.
+    pub async fn open_at(
+        config: Arc<Config>,
+        role: Role,
+        clock: Clock,
+    ) -> Result<Arc<Self>, OpenError> {
+        private_dir(&config.data_dir)?;
+        private_dir(&config.spool_dir())?;
+        let started_at = clock.now();
+        let cache = usize::try_from(config.limits.cache).unwrap_or(usize::MAX);
+        let path = config.catalogue();
+        let options = Options { cache, clock };
+        let opened = tokio::task::spawn_blocking(move || Catalogue::open(&path, &options)).await;
+        let catalogue = opened
+            .map_err(|e| OpError::Internal(format!("opening the catalogue ended: {e}")))??;
+        let transfer = Transfer::new(Arc::clone(&catalogue), config.spool_dir());
+        transfer.recover().await?;
+        if role == Role::Server {
+            transfer.begin_serving().await?;
+        }
+        let maintenance = Maintenance::new(Arc::clone(&transfer), Arc::clone(&config));
+        let app = Arc::new(Self { config, role, catalogue, transfer, maintenance, started_at });
+        ops::bootstrap(&app).await?;
+        Ok(app)
     }
+
+    /// Ends maintenance between files, writes what is pending and closes the catalogue. After this
+    /// every operation fails.
+    pub async fn shutdown(&self) -> Result<(), CatalogueError> {
+        self.maintenance.shutdown().await;
+        self.catalogue.flush_last_uses(self.config.maintenance.last_use_granularity).await?;
+        if self.role == Role::Server {
+            self.transfer.end_serving().await?;
+        }
+        self.catalogue.close().await
+    }
+}
+
+fn private_dir(path: &Path) -> Result<(), OpenError> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|source| OpenError::DataDir { path: path.display().to_string(), source })
 }

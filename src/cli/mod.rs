@@ -91,8 +91,10 @@ async fn with_client(global: &Global, command: Command, output: Output) -> Resul
             _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
         }
     };
-    client.transport.close().await;
-    ended
+    let closed = client.transport.close().await;
+    let ended = ended?;
+    closed?;
+    Ok(ended)
 }
 
 /// The error, as a sentence with its causes or as a problem document, on standard error.

@@ -40,7 +40,7 @@ impl Transport {
             return Ok(server);
         }
         local::check_owner(&config.data_dir).map_err(anyhow::Error::msg)?;
-        match Self::in_process(&config) {
+        match Self::in_process(&config).await {
             Err(OpenError::Locked) => Self::await_socket(&config.admin_socket).await,
             opened => Ok(opened?),
         }
@@ -94,8 +94,8 @@ impl Transport {
         )
     }
 
-    fn in_process(config: &Arc<Config>) -> Result<Self, OpenError> {
-        let app = App::open(Arc::clone(config), crate::app::Role::Command)?;
+    async fn in_process(config: &Arc<Config>) -> Result<Self, OpenError> {
+        let app = App::open(Arc::clone(config), crate::app::Role::Command).await?;
         let router = crate::server::admin_router(Arc::clone(&app));
         Ok(Self::InProcess { app, router })
     }
@@ -132,10 +132,11 @@ impl Transport {
     }
 
     /// Leaves the catalogue in order; must be called before an in-process command ends.
-    pub async fn close(self) {
+    pub async fn close(self) -> Result<()> {
         if let Self::InProcess { app, .. } = self {
-            app.shutdown().await;
+            app.shutdown().await.context("the catalogue could not be closed in order")?;
         }
+        Ok(())
     }
 }
 

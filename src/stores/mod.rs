@@ -2,10 +2,19 @@
 //!
 //! Layering: knows `domain` only. No catalogue, no HTTP status. `s3` is the sole user of rust-s3.
 
+mod checklist;
+mod faulty;
+mod intake;
+mod local;
+mod memory;
+mod names;
+mod s3;
+
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,7 +22,12 @@ use bytes::Bytes;
 use futures_util::Stream;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Digest, Timestamp};
+use crate::domain::{BackendConfig, Digest, Timestamp};
+
+pub use faulty::{Fault, FaultyStore, Operation, When};
+pub use local::LocalStore;
+pub use memory::MemoryStore;
+pub use s3::{S3Store, install_crypto_provider};
 
 /// A stream of body bytes. Dropping it ends the transfer.
 pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes, StoreError>> + Send>>;
@@ -49,6 +63,29 @@ impl StoreError {
     pub fn is_store_wide(&self) -> bool {
         matches!(self, Self::Unavailable(_))
     }
+}
+
+/// Makes the backend that `config` describes. Reads directories and credentials, never the network.
+///
+/// `Unavailable` when a local root is not a directory, or credentials cannot be read.
+pub fn open(config: &BackendConfig) -> Result<Arc<dyn Backend>, StoreError> {
+    Ok(match config {
+        BackendConfig::Local(local) => Arc::new(LocalStore::open(&local.root)?),
+        BackendConfig::S3(s3) => Arc::new(S3Store::open(s3)?),
+    })
+}
+
+/// The part of an object of `size` bytes that `range` asks for: cut at the end of the object.
+/// `Failed` when it begins behind the end.
+fn clip(range: Option<Range<u64>>, size: u64) -> Result<Range<u64>, StoreError> {
+    let Some(range) = range else { return Ok(0..size) };
+    if range.start > size {
+        let start = range.start;
+        return Err(StoreError::Failed(format!(
+            "the range begins at byte {start}, the object ends at byte {size}"
+        )));
+    }
+    Ok(range.start..range.end.clamp(range.start, size))
 }
 
 /// What a store knows about an object without reading it.
@@ -88,6 +125,8 @@ pub enum Body {
     /// A finished local file whose BLAKE3 is known to be the digest (an upload's spool file): it
     /// is not hashed again. The backend leaves it where it is, or renames it away when it can.
     Verified(PathBuf),
+    /// A whole small body whose BLAKE3 is known to be the digest: it is not hashed again.
+    Bytes(Bytes),
     /// Bytes whose identity is not proved: the backend hashes while it reads and refuses a mismatch.
     Stream(ByteStream),
 }
@@ -96,6 +135,7 @@ impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Verified(path) => write!(f, "Verified({})", path.display()),
+            Self::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
             Self::Stream(_) => f.write_str("Stream"),
         }
     }
@@ -146,7 +186,8 @@ pub struct CheckStep {
 #[async_trait]
 pub trait Backend: Send + Sync + fmt::Debug {
     /// Stores `size` bytes as `digest`. `Mismatch` when a `Stream` has other bytes or another
-    /// length; nothing is visible then, and an object that was there before stays.
+    /// length; nothing is visible then, and an object that was there before stays. A local store
+    /// takes no bytes before its first `write_marker`.
     async fn put(&self, digest: &Digest, size: u64, body: Body) -> Result<Stored, StoreError>;
 
     /// Reads the object, or the given byte range of it. An S3 error answer is never content.
@@ -165,7 +206,8 @@ pub trait Backend: Send + Sync + fmt::Debug {
     async fn delete(&self, digest: &Digest) -> Result<(), StoreError>;
 
     /// Objects of our shape after `after` in digest order, at most `limit` (<= 1000) a page.
-    /// Foreign names are passed over.
+    /// Foreign names are passed over. The marker is not looked at: who takes a missing name for a
+    /// missing object reads it in the same check.
     async fn list(&self, after: Option<&Digest>, limit: usize) -> Result<Page, StoreError>;
 
     /// True when the location holds nothing at all, foreign names included.

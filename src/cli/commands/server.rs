@@ -43,7 +43,7 @@ pub async fn serve(global: &Global) -> Result<Ended> {
     let config = Arc::new(config(global)?);
     let level = logging::start(&config.log).map_err(anyhow::Error::msg)?;
     super::super::local::check_owner(&config.data_dir).map_err(anyhow::Error::msg)?;
-    let app = match App::open(Arc::clone(&config), Role::Server) {
+    let app = match App::open(Arc::clone(&config), Role::Server).await {
         Err(OpenError::Locked) => bail!(
             "another process has the catalogue in {} open: is a server running already?",
             config.data_dir.display()
@@ -53,8 +53,10 @@ pub async fn serve(global: &Global) -> Result<Ended> {
     let reloading = tokio::spawn(reload_level(global.clone(), level));
     let served = crate::server::serve(Arc::clone(&app), config).await;
     reloading.abort();
-    app.shutdown().await;
-    served.map(|()| Ended::Done)
+    let closed = app.shutdown().await;
+    served?;
+    closed?;
+    Ok(Ended::Done)
 }
 
 /// At SIGHUP the log level is read again; a bad file leaves everything as it is.

@@ -1,0 +1,203 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::*;
+use crate::api::Count;
+use crate::domain::{
+    BackendConfig, Digest, File, FilePath, LocalConfig, Replica, ReplicaState, Scope, ScopeId,
+    ScopeName, Store, StoreId, StoreName, Timestamp,
+};
+
+const SCOPE: ScopeId = ScopeId(1);
+const STORE: StoreId = StoreId(1);
+
+async fn fresh(dir: &tempfile::TempDir) -> Arc<Catalogue> {
+    let catalogue =
+        Catalogue::open(&dir.path().join("hayloft.redb"), &Options::default()).expect("open");
+    catalogue
+        .write(|tx| {
+            let (scope, store) = (tx.new_scope_id()?, tx.new_store_id()?);
+            let name = ScopeName::new("s").expect("name");
+            let at = tx.now();
+            tx.put_scope(Scope { id: scope, name, public_read: false, created_at: at })?;
+            tx.put_store(Store {
+                id: store,
+                name: StoreName::new("local").expect("name"),
+                uid: "u".to_owned(),
+                backend: BackendConfig::Local(LocalConfig { root: "/x".into() }),
+                instance_wide: true,
+                soft_max_size: None,
+                max_size: None,
+                generation: 1,
+                created_at: at,
+            })
+        })
+        .await
+        .map_err(|e: CatalogueError| e)
+        .expect("set up");
+    catalogue
+}
+
+fn put(tx: &mut Tx<'_>, path: &str, seed: u8, size: u64) -> Result<Placed, CatalogueError> {
+    let mut file = tx.file_or_new(Digest([seed; 32]), size)?;
+    let now = tx.now();
+    file.put_replica(Replica {
+        store: STORE,
+        state: ReplicaState::Present,
+        stored_at: now,
+        verified_at: Some(now),
+    });
+    tx.place_entry(SCOPE, &FilePath::new(path).expect("path"), file, "text/plain")
+}
+
+async fn upload(catalogue: &Catalogue, path: &'static str, seed: u8, size: u64) -> Placed {
+    catalogue.write(move |tx| put(tx, path, seed, size)).await.expect("upload")
+}
+
+/// The sum of what every file contributes equals the stored counters.
+fn assert_counters_are_right(catalogue: &Catalogue) {
+    let snapshot = catalogue.snapshot().expect("snapshot");
+    let mut recount: std::collections::BTreeMap<Counter, Count> =
+        std::collections::BTreeMap::default();
+    for file in snapshot.files(None, usize::MAX).expect("files") {
+        for (counter, count) in contributions(&file) {
+            let sum = recount.entry(counter).or_default();
+            sum.files += count.files;
+            sum.bytes += count.bytes;
+        }
+    }
+    assert_eq!(snapshot.counters().expect("counters"), recount);
+}
+
+#[tokio::test]
+async fn an_entry_survives_closing_and_opening() {
+    let dir = tempfile::tempdir().expect("dir");
+    let catalogue = fresh(&dir).await;
+    upload(&catalogue, "a/b", 1, 10).await;
+    catalogue.close().await.expect("close");
+    let options = Options::default();
+    let again = Catalogue::open(&dir.path().join("hayloft.redb"), &options).expect("open");
+    let snapshot = again.snapshot().expect("snapshot");
+    let entry = snapshot.entry(SCOPE, &FilePath::new("a/b").expect("path")).expect("read");
+    let file = snapshot.file(entry.expect("entry").file).expect("read").expect("file");
+    assert_eq!((file.size, file.present().count()), (10, 1));
+    assert_eq!(again.ledger().hard_usage(STORE), 10);
+    assert_counters_are_right(&again);
+}
+
+#[tokio::test]
+async fn replacing_deleting_and_undeleting_keep_counters_and_indexes() {
+    let dir = tempfile::tempdir().expect("dir");
+    let catalogue = fresh(&dir).await;
+    upload(&catalogue, "a", 1, 10).await;
+    assert!(upload(&catalogue, "a", 2, 20).await.replaced);
+    upload(&catalogue, "b", 2, 20).await;
+    assert_counters_are_right(&catalogue);
+    let path = FilePath::new("a").expect("path");
+    let p = path.clone();
+    catalogue
+        .write(move |tx| {
+            assert_eq!(tx.remove_entry(SCOPE, &p)?, DeleteOutcome::Deleted);
+            assert_eq!(tx.remove_entry(SCOPE, &p)?, DeleteOutcome::Absent);
+            let (id, tombstone) = tx.tombstone_of(SCOPE, &p)?.expect("tombstone");
+            tx.undelete(id, &tombstone)
+        })
+        .await
+        .map_err(|e: CatalogueError| e)
+        .expect("write");
+    assert_counters_are_right(&catalogue);
+    let snapshot = catalogue.snapshot().expect("snapshot");
+    let newest = snapshot
+        .newest_entry_of(SCOPE, snapshot.entry(SCOPE, &path).expect("read").expect("entry").file);
+    assert!(newest.expect("read").is_some());
+    let old = snapshot.tombstones(0, Timestamp(i64::MAX), 10).expect("tombstones");
+    assert_eq!(old.len(), 1, "the replaced first version");
+    catalogue.write(move |tx| tx.expire_tombstone(old[0].0)).await.expect("expire");
+    let snapshot = catalogue.snapshot().expect("snapshot");
+    let unreferenced = snapshot.unreferenced(None, 10).expect("unreferenced");
+    assert_eq!(unreferenced.len(), 1);
+    let gone = File { replicas: vec![], ..unreferenced[0].clone() };
+    catalogue.write(move |tx| tx.put_file(&gone)).await.expect("forget");
+    let snapshot = catalogue.snapshot().expect("snapshot");
+    assert!(snapshot.file_by_digest(&Digest([1; 32])).expect("read").is_none());
+    assert_counters_are_right(&catalogue);
+}
+
+#[tokio::test]
+async fn a_failed_job_leaves_nothing_and_its_neighbours_are_kept() {
+    let dir = tempfile::tempdir().expect("dir");
+    let catalogue = fresh(&dir).await;
+    let bad = catalogue.write(|tx| {
+        put(tx, "bad", 9, 9)?;
+        Err::<(), _>(CatalogueError::Corrupt("on purpose".to_owned()))
+    });
+    let (bad, a, b) =
+        tokio::join!(bad, upload(&catalogue, "a", 1, 1), upload(&catalogue, "b", 2, 2));
+    assert!(bad.is_err() && !a.replaced && !b.replaced);
+    let page = catalogue.snapshot().expect("snapshot").entries(SCOPE, "", None, 10).expect("list");
+    let paths: Vec<_> = page.entries.iter().map(|(p, _)| p.as_str()).collect();
+    assert_eq!(paths, ["a", "b"]);
+    assert_counters_are_right(&catalogue);
+}
+
+#[tokio::test]
+async fn the_least_recently_used_come_first_and_unwritten_uses_count() {
+    let dir = tempfile::tempdir().expect("dir");
+    let catalogue = fresh(&dir).await;
+    for (path, seed) in [("a", 1), ("b", 2), ("c", 3)] {
+        upload(&catalogue, path, seed, 1).await;
+    }
+    let order = |catalogue: &Catalogue| -> Vec<u8> {
+        let snapshot = catalogue.snapshot().expect("snapshot");
+        let snapshot = snapshot.with_last_uses(catalogue.last_uses().pending());
+        let mut all = Vec::new();
+        let mut after = None;
+        loop {
+            let page = snapshot.least_used(STORE, after, 2).expect("least used");
+            let Some(last) = page.last() else { return all };
+            after = Some((last.last_used, last.id));
+            all.extend(page.iter().map(|f| f.digest.0[0]));
+        }
+    };
+    assert_eq!(order(&catalogue), [1, 2, 3]);
+    let later = catalogue.clock().now().after(Duration::from_hours(2));
+    let first = catalogue.snapshot().expect("snapshot").files(None, 1).expect("files")[0].id;
+    catalogue.last_uses().note(first, later);
+    assert_eq!(order(&catalogue), [2, 3, 1], "unwritten");
+    assert_eq!(catalogue.flush_last_uses(Duration::from_hours(1)).await.expect("flush"), 1);
+    assert!(catalogue.last_uses().pending().is_empty());
+    assert_eq!(order(&catalogue), [2, 3, 1], "written");
+}
+
+#[tokio::test]
+async fn foreign_newer_and_locked_files_are_refused_and_left_alone() {
+    let dir = tempfile::tempdir().expect("dir");
+    let path = dir.path().join("hayloft.redb");
+    std::fs::write(&path, b"something else").expect("write");
+    let error = Catalogue::open(&path, &Options::default()).expect_err("foreign");
+    assert!(matches!(error, CatalogueError::Unreadable(..)), "{error}");
+    assert_eq!(std::fs::read(&path).expect("read"), b"something else");
+    std::fs::remove_file(&path).expect("remove");
+
+    let catalogue = fresh(&dir).await;
+    let error = Catalogue::open(&path, &Options::default()).expect_err("locked");
+    assert!(matches!(error, CatalogueError::Locked(_)), "{error}");
+    catalogue.write(|tx| tx.put_meta("format", &99u32)).await.expect("write");
+    catalogue.close().await.expect("close");
+    let error = Catalogue::open(&path, &Options::default()).expect_err("newer");
+    assert!(matches!(error, CatalogueError::Newer { found: 99, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_truncated_file_is_refused_without_a_panic() {
+    let dir = tempfile::tempdir().expect("dir");
+    let path = dir.path().join("hayloft.redb");
+    let catalogue = fresh(&dir).await;
+    catalogue.close().await.expect("close");
+    let whole = std::fs::read(&path).expect("read");
+    for keep in [5, 100, 4096, whole.len() / 2] {
+        std::fs::write(&path, &whole[..keep]).expect("write");
+        let opened = Catalogue::open(&path, &Options::default());
+        assert!(opened.is_err(), "{keep} bytes of {}", whole.len());
+    }
+}

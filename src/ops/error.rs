@@ -1,0 +1,47 @@
+//! Why an operation was refused or failed, by meaning; `server::errors` alone maps it to a status.
+
+use serde_json::{Map, Value};
+
+use crate::catalogue::CatalogueError;
+
+/// An operation's failure. Nothing is half done.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum OpError {
+    #[error("there is no {what} {name:?}")]
+    NotFound { what: &'static str, name: String },
+    /// A malformed or contradictory request.
+    #[error("{0}")]
+    Invalid(String),
+    /// The state of things forbids it. `kind` is stable, `extra` has further facts.
+    #[error("{detail}")]
+    Refused { kind: &'static str, detail: String, extra: Map<String, Value> },
+    /// A store did not do what was needed.
+    #[error("{detail}")]
+    Store { kind: &'static str, detail: String },
+    #[error("{0}")]
+    Forbidden(String),
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+    /// A defect or a broken machine.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl OpError {
+    pub fn not_found(what: &'static str, name: impl Into<String>) -> Self {
+        Self::NotFound { what, name: name.into() }
+    }
+
+    pub fn refused(kind: &'static str, detail: impl Into<String>) -> Self {
+        Self::Refused { kind, detail: detail.into(), extra: Map::new() }
+    }
+
+    /// Adds a fact to a refusal; other errors stay as they are.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
+        if let Self::Refused { extra, .. } = &mut self {
+            extra.insert(key.to_owned(), value.into());
+        }
+        self
+    }
+}

@@ -1,0 +1,59 @@
+//! A decision about one file: the moves that a policy asks for, or why there are none.
+
+use super::plan::Move;
+use super::report::Cause;
+use crate::domain::{ScopeId, Topology};
+
+/// What a policy asks for one file.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Decision {
+    /// In the order of execution.
+    pub moves: Vec<Move>,
+    pub note: Option<Note>,
+}
+
+/// Why a file stays, or stays also where it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Note {
+    /// The policy is not met.
+    Unmet(Cause),
+    /// Other scopes need the replica: no error.
+    Retained(Vec<ScopeId>),
+    /// The replica goes when the grace since its unlinking is over.
+    InGrace,
+    /// Every scope that links the store drains it: not the business of its limit.
+    LeftToDrain,
+}
+
+impl Note {
+    /// Why the file stays, in words.
+    pub fn text(&self, topology: &Topology) -> String {
+        match self {
+            Self::Unmet(cause) => cause.text(topology),
+            Self::Retained(scopes) => {
+                let names: Vec<_> = scopes.iter().map(|s| topology.scope_name(*s)).collect();
+                format!("retained for {}", names.join(", "))
+            }
+            Self::InGrace => "goes when the grace since the store was unlinked is over".to_owned(),
+            Self::LeftToDrain => "left to the drain of the scopes that link the store".to_owned(),
+        }
+    }
+}
+
+impl Decision {
+    pub(super) fn nothing() -> Self {
+        Self::default()
+    }
+
+    pub(super) fn step(step: Move) -> Self {
+        Self { moves: vec![step], note: None }
+    }
+
+    pub(super) fn unmet(cause: Cause) -> Self {
+        Self::noted(Note::Unmet(cause))
+    }
+
+    pub(super) fn noted(note: Note) -> Self {
+        Self { moves: Vec::new(), note: Some(note) }
+    }
+}

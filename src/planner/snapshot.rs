@@ -1,0 +1,112 @@
+//! What the planner may see of the catalogue.
+
+use super::usage::{Count, Usage};
+use crate::domain::{File, FileId, ScopeId, StoreId, Timestamp};
+
+/// A consistent picture of files, replicas and counters at one moment.
+///
+/// Pages hold at most `limit` files and may hold fewer; only an **empty** page is the end.
+pub trait Snapshot {
+    type Error: std::error::Error + Send + Sync + 'static;
+
+    /// The counters that limits are compared with.
+    fn usage(&self) -> Result<Usage, Self::Error>;
+
+    /// The highest file id given out so far; 0 before the first. Later files are not the business
+    /// of a run that has begun, else uploads beside it could keep it going for ever.
+    fn newest(&self) -> Result<FileId, Self::Error>;
+
+    /// One file; `None` when it is gone.
+    fn file(&self, id: FileId) -> Result<Option<File>, Self::Error>;
+
+    /// Files with a replica row of any state in the store, in id order, ids above `after`.
+    fn files_of_store(
+        &self,
+        store: StoreId,
+        after: Option<FileId>,
+        limit: usize,
+    ) -> Result<Vec<File>, Self::Error>;
+
+    /// Files with a live entry in the scope, in id order, ids above `after`.
+    fn live_files_of_scope(
+        &self,
+        scope: ScopeId,
+        after: Option<FileId>,
+        limit: usize,
+    ) -> Result<Vec<File>, Self::Error>;
+
+    /// Files with a present replica in the store, in order of (last use, id), those above `after`.
+    /// Uses that are not written yet count: `File::last_used` is the latest known.
+    fn least_used(
+        &self,
+        store: StoreId,
+        after: Option<(Timestamp, FileId)>,
+        limit: usize,
+    ) -> Result<Vec<File>, Self::Error>;
+
+    /// Files of the scope, tombstoned ones included, with a present replica in the store; also for
+    /// pairs that are not linked.
+    fn link_count(&self, scope: ScopeId, store: StoreId) -> Result<Count, Self::Error>;
+
+    /// Files with a live entry in the scope and no present replica in the store.
+    fn missing_count(&self, scope: ScopeId, store: StoreId) -> Result<Count, Self::Error>;
+
+    /// Missing and corrupt replica rows of the store.
+    fn marked_count(&self, store: StoreId) -> Result<Count, Self::Error>;
+}
+
+/// A reference sees what its target sees.
+impl<S: Snapshot> Snapshot for &S {
+    type Error = S::Error;
+
+    fn usage(&self) -> Result<Usage, S::Error> {
+        (**self).usage()
+    }
+
+    fn newest(&self) -> Result<FileId, S::Error> {
+        (**self).newest()
+    }
+
+    fn file(&self, id: FileId) -> Result<Option<File>, S::Error> {
+        (**self).file(id)
+    }
+
+    fn files_of_store(
+        &self,
+        store: StoreId,
+        after: Option<FileId>,
+        limit: usize,
+    ) -> Result<Vec<File>, S::Error> {
+        (**self).files_of_store(store, after, limit)
+    }
+
+    fn live_files_of_scope(
+        &self,
+        scope: ScopeId,
+        after: Option<FileId>,
+        limit: usize,
+    ) -> Result<Vec<File>, S::Error> {
+        (**self).live_files_of_scope(scope, after, limit)
+    }
+
+    fn least_used(
+        &self,
+        store: StoreId,
+        after: Option<(Timestamp, FileId)>,
+        limit: usize,
+    ) -> Result<Vec<File>, S::Error> {
+        (**self).least_used(store, after, limit)
+    }
+
+    fn link_count(&self, scope: ScopeId, store: StoreId) -> Result<Count, S::Error> {
+        (**self).link_count(scope, store)
+    }
+
+    fn missing_count(&self, scope: ScopeId, store: StoreId) -> Result<Count, S::Error> {
+        (**self).missing_count(scope, store)
+    }
+
+    fn marked_count(&self, store: StoreId) -> Result<Count, S::Error> {
+        (**self).marked_count(store)
+    }
+}

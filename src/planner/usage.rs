@@ -1,0 +1,104 @@
+//! Bytes per store and per link, real or simulated.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::domain::{File, ReplicaState, ScopeId, StoreId};
+
+/// Files and bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Count {
+    pub files: u64,
+    pub bytes: u64,
+}
+
+impl Count {
+    pub fn new(files: u64, bytes: u64) -> Self {
+        Self { files, bytes }
+    }
+
+    pub fn add(&mut self, bytes: u64) {
+        self.files = self.files.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    pub fn is_zero(self) -> bool {
+        self == Self::default()
+    }
+}
+
+/// What limits are compared with (SPEC 2). Pairs that are absent hold 0 bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Reserved + writing + present + deleting + corrupt: what `max_size` bounds.
+    pub hard: BTreeMap<StoreId, u64>,
+    /// Present bytes: what a store's soft limit bounds.
+    pub present: BTreeMap<StoreId, u64>,
+    /// Reserved + writing: uploads under way, which become present. A store that would be over its
+    /// soft limit with them is no target.
+    pub incoming: BTreeMap<StoreId, u64>,
+    /// Present bytes of the distinct files of a scope in a store, tombstoned files included, linked
+    /// or not.
+    pub scope: BTreeMap<(ScopeId, StoreId), u64>,
+}
+
+impl Usage {
+    pub fn hard(&self, store: StoreId) -> u64 {
+        self.hard.get(&store).copied().unwrap_or(0)
+    }
+
+    pub fn present(&self, store: StoreId) -> u64 {
+        self.present.get(&store).copied().unwrap_or(0)
+    }
+
+    pub fn incoming(&self, store: StoreId) -> u64 {
+        self.incoming.get(&store).copied().unwrap_or(0)
+    }
+
+    pub fn scope(&self, scope: ScopeId, store: StoreId) -> u64 {
+        self.scope.get(&(scope, store)).copied().unwrap_or(0)
+    }
+
+    /// Adds the bytes of `file`'s replicas.
+    pub fn add(&mut self, file: &File) {
+        self.change(file, u64::saturating_add);
+    }
+
+    /// Takes the bytes of `file`'s replicas away.
+    pub fn subtract(&mut self, file: &File) {
+        self.change(file, u64::saturating_sub);
+    }
+
+    /// Accounts for `before` having become `after`.
+    pub fn replace(&mut self, before: &File, after: &File) {
+        self.subtract(before);
+        self.add(after);
+    }
+
+    fn change(&mut self, file: &File, op: fn(u64, u64) -> u64) {
+        for replica in &file.replicas {
+            let store = replica.store;
+            if replica.state != ReplicaState::Missing {
+                update(&mut self.hard, store, file.size, op);
+            }
+            if replica.state == ReplicaState::Writing {
+                update(&mut self.incoming, store, file.size, op);
+            }
+            if replica.state == ReplicaState::Present {
+                update(&mut self.present, store, file.size, op);
+                for scope in file.scopes() {
+                    update(&mut self.scope, (scope, store), file.size, op);
+                }
+            }
+        }
+    }
+}
+
+/// Keeps no zeros, so that equal usages are equal values.
+fn update<K: Ord + Copy>(map: &mut BTreeMap<K, u64>, key: K, size: u64, op: fn(u64, u64) -> u64) {
+    match op(map.get(&key).copied().unwrap_or(0), size) {
+        0 => map.remove(&key),
+        bytes => map.insert(key, bytes),
+    };
+}

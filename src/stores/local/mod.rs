@@ -1,0 +1,320 @@
+//! A store in a directory of this machine.
+//!
+//! Layout: `<root>/ab/cd/<64 hex>`, the marker `<root>/.hayloft-store`, temporary files in
+//! `<root>/.hayloft-tmp/` (mode 0700, same file system, so that publishing is a rename).
+//!
+//! The temporary directory is made together with the marker and never by `put`: the empty mount
+//! point of an unmounted disk has none, so no write can start there (SPEC 2, "unavailable is not
+//! empty").
+
+mod check;
+mod list;
+mod read;
+mod write;
+
+use std::fs;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rustix::io::Errno;
+
+use super::names::{MARKER, object_name};
+use super::{Backend, Body, ByteStream, CheckStep, Marker, ObjectStat, Page, StoreError, Stored};
+use crate::domain::{Digest, Timestamp};
+
+/// The name of the directory for unfinished files.
+const TEMP: &str = ".hayloft-tmp";
+/// What a freshly made ext file system contains; not content of anyone.
+const LOST_AND_FOUND: &str = "lost+found";
+
+/// A directory as a store.
+#[derive(Debug, Clone)]
+pub struct LocalStore {
+    disk: Arc<Disk>,
+}
+
+/// The blocking half: everything here runs on threads that may wait for the disk.
+#[derive(Debug)]
+struct Disk {
+    root: PathBuf,
+    temp: PathBuf,
+    known: KnownDirectories,
+}
+
+impl LocalStore {
+    /// Uses an existing directory. `Unavailable` when `root` is not one.
+    pub fn open(root: &Path) -> Result<Self, StoreError> {
+        let disk = Disk {
+            root: root.to_owned(),
+            temp: root.join(TEMP),
+            known: KnownDirectories::default(),
+        };
+        disk.require_root()?;
+        // A marker without its temporary directory: restored from a backup that left it out.
+        if matches!(disk.read_marker(), Ok(Some(_)))
+            && let Err(error) = disk.ensure_temp()
+        {
+            // A file system that is read-only now can still be read.
+            tracing::warn!(%error, "the store takes no uploads");
+        }
+        Ok(Self { disk: Arc::new(disk) })
+    }
+
+    /// Makes the directory, with its parents, where it does not exist yet, and opens it.
+    pub fn create(root: &Path) -> Result<Self, StoreError> {
+        fs::create_dir_all(root).map_err(|e| trouble("creating the directory", root, &e))?;
+        Self::open(root)
+    }
+
+    /// Runs `work` where it may block.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Disk) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let disk = Arc::clone(&self.disk);
+        finished(tokio::task::spawn_blocking(move || work(&disk)).await)
+    }
+}
+
+/// The result of a blocking task; one that was cancelled or panicked has failed.
+fn finished<T>(
+    joined: Result<Result<T, StoreError>, tokio::task::JoinError>,
+) -> Result<T, StoreError> {
+    joined.unwrap_or_else(|e| Err(StoreError::Failed(format!("the disk task ended early: {e}"))))
+}
+
+impl Disk {
+    fn object_path(&self, digest: &Digest) -> PathBuf {
+        self.root.join(object_name(digest))
+    }
+
+    fn require_root(&self) -> Result<(), StoreError> {
+        let meta = fs::metadata(&self.root)
+            .map_err(|e| unavailable("opening the root", &self.root, &e))?;
+        if meta.is_dir() {
+            return Ok(());
+        }
+        let root = self.root.display();
+        Err(StoreError::Unavailable(format!("{root} is not a directory; name one as the root")))
+    }
+
+    fn read_marker(&self) -> Result<Option<Marker>, StoreError> {
+        let path = self.root.join(MARKER);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                return self.require_root().map(|()| None);
+            }
+            Err(e) => return Err(unavailable("reading the marker", &path, &e)),
+        };
+        serde_json::from_slice(&bytes).map(Some).map_err(|e| {
+            let path = path.display();
+            StoreError::Unavailable(format!("the marker {path} cannot be understood: {e}"))
+        })
+    }
+
+    /// `Ok` when the marker is readable, so that an absent file is really absent.
+    fn require_marker(&self) -> Result<(), StoreError> {
+        match self.read_marker()? {
+            Some(_) => Ok(()),
+            None => Err(StoreError::Unavailable(format!(
+                "{} has no marker {MARKER}: is the volume mounted?",
+                self.root.display()
+            ))),
+        }
+    }
+
+    /// Makes the directory for unfinished files, private to us.
+    fn ensure_temp(&self) -> Result<(), StoreError> {
+        match fs::DirBuilder::new().mode(0o700).create(&self.temp) {
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
+                Err(trouble("creating the temporary directory", &self.temp, &e))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn stat(&self, digest: &Digest) -> Result<Option<ObjectStat>, StoreError> {
+        let path = self.object_path(digest);
+        match fs::symlink_metadata(&path) {
+            Ok(meta) if meta.is_file() => {
+                Ok(Some(ObjectStat { size: meta.len(), modified: modified(&meta) }))
+            }
+            Ok(_) => Err(StoreError::Failed(format!("{} is not a plain file", path.display()))),
+            Err(e) if is_absent(&e) => self.require_marker().map(|()| None),
+            Err(e) => Err(trouble("looking at", &path, &e)),
+        }
+    }
+
+    fn delete(&self, digest: &Digest) -> Result<(), StoreError> {
+        let path = self.object_path(digest);
+        match fs::remove_file(&path) {
+            Ok(()) => Ok(()),
+            Err(e) if is_absent(&e) => self.require_marker(),
+            Err(e) => Err(trouble("deleting", &path, &e)),
+        }
+    }
+
+    fn free_space(&self) -> Result<Option<u64>, StoreError> {
+        let stat = rustix::fs::statvfs(&self.root)
+            .map_err(|e| unavailable("asking for free space of", &self.root, &e.into()))?;
+        Ok(Some(stat.f_bavail.saturating_mul(stat.f_frsize)))
+    }
+}
+
+#[async_trait]
+impl Backend for LocalStore {
+    async fn put(&self, digest: &Digest, size: u64, body: Body) -> Result<Stored, StoreError> {
+        match body {
+            Body::Verified(path) => {
+                let digest = *digest;
+                self.blocking(move |disk| disk.adopt_file(&digest, size, &path)).await?;
+            }
+            Body::Bytes(bytes) => {
+                let digest = *digest;
+                self.blocking(move |disk| disk.put_known(&digest, &[bytes])).await?;
+            }
+            Body::Stream(stream) => self.put_stream(digest, size, stream).await?,
+        }
+        Ok(Stored { verified: true })
+    }
+
+    async fn get(
+        &self,
+        digest: &Digest,
+        range: Option<Range<u64>>,
+    ) -> Result<ByteStream, StoreError> {
+        let digest = *digest;
+        self.blocking(move |disk| disk.open_object(&digest, range)).await.map(read::Opened::stream)
+    }
+
+    async fn stat(&self, digest: &Digest) -> Result<Option<ObjectStat>, StoreError> {
+        let digest = *digest;
+        self.blocking(move |disk| disk.stat(&digest)).await
+    }
+
+    async fn delete(&self, digest: &Digest) -> Result<(), StoreError> {
+        let digest = *digest;
+        self.blocking(move |disk| disk.delete(&digest)).await
+    }
+
+    async fn list(&self, after: Option<&Digest>, limit: usize) -> Result<Page, StoreError> {
+        let after = after.copied();
+        self.blocking(move |disk| disk.list(after, limit)).await
+    }
+
+    async fn is_empty(&self) -> Result<bool, StoreError> {
+        self.blocking(Disk::is_empty).await
+    }
+
+    async fn read_marker(&self) -> Result<Option<Marker>, StoreError> {
+        self.blocking(Disk::read_marker).await
+    }
+
+    async fn write_marker(&self, marker: &Marker) -> Result<(), StoreError> {
+        let marker = marker.clone();
+        self.blocking(move |disk| disk.write_marker(&marker)).await
+    }
+
+    async fn delete_marker(&self) -> Result<(), StoreError> {
+        self.blocking(Disk::delete_marker).await
+    }
+
+    async fn clean_unfinished(&self, age: Duration) -> Result<u64, StoreError> {
+        self.blocking(move |disk| disk.clean_unfinished(age)).await
+    }
+
+    fn local_path(&self, digest: &Digest) -> Option<PathBuf> {
+        Some(self.disk.object_path(digest))
+    }
+
+    fn staging_dir(&self) -> Option<&Path> {
+        Some(&self.disk.temp)
+    }
+
+    fn free_space(&self) -> Result<Option<u64>, StoreError> {
+        self.disk.free_space()
+    }
+
+    async fn check(&self, expected: Option<&Marker>) -> Vec<CheckStep> {
+        check::run(self, expected).await
+    }
+}
+
+/// Which of the 65,536 `ab/cd` directories are known to exist durably, one bit each.
+#[derive(Debug)]
+struct KnownDirectories(Box<[AtomicU64]>);
+
+impl Default for KnownDirectories {
+    fn default() -> Self {
+        Self((0..1024).map(|_| AtomicU64::new(0)).collect())
+    }
+}
+
+impl KnownDirectories {
+    fn slot(&self, digest: &Digest) -> (&AtomicU64, u64) {
+        let n = u16::from_be_bytes([digest.0[0], digest.0[1]]);
+        (&self.0[usize::from(n / 64)], 1 << (n % 64))
+    }
+
+    fn contains(&self, digest: &Digest) -> bool {
+        let (word, bit) = self.slot(digest);
+        word.load(Ordering::Relaxed) & bit != 0
+    }
+
+    fn insert(&self, digest: &Digest) {
+        let (word, bit) = self.slot(digest);
+        word.fetch_or(bit, Ordering::Relaxed);
+    }
+
+    fn forget(&self, digest: &Digest) {
+        let (word, bit) = self.slot(digest);
+        word.fetch_and(!bit, Ordering::Relaxed);
+    }
+}
+
+fn modified(meta: &fs::Metadata) -> Timestamp {
+    Timestamp(meta.mtime().saturating_mul(1_000_000).saturating_add(meta.mtime_nsec() / 1000))
+}
+
+/// Absence of a file, or of a directory above it.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+fn unavailable(what: &str, path: &Path, error: &io::Error) -> StoreError {
+    StoreError::Unavailable(format!("{what} {}: {error}", path.display()))
+}
+
+/// Trouble with the device or the process as a whole that has no `ErrorKind` of its own.
+const SYSTEM_WIDE: [Errno; 5] =
+    [Errno::MFILE, Errno::NFILE, Errno::NODEV, Errno::NXIO, Errno::HOSTDOWN];
+
+/// Sorts an error of the operating system by meaning.
+fn trouble(what: &str, path: &Path, error: &io::Error) -> StoreError {
+    use io::ErrorKind as Kind;
+    let text = format!("{what} {}: {error}", path.display());
+    if error.raw_os_error().is_some_and(|n| SYSTEM_WIDE.iter().any(|e| e.raw_os_error() == n)) {
+        return StoreError::Unavailable(text);
+    }
+    match error.kind() {
+        Kind::StorageFull | Kind::QuotaExceeded => StoreError::Full(text),
+        // The whole file system, or our right to use it, not one file.
+        Kind::NotFound
+        | Kind::NotADirectory
+        | Kind::PermissionDenied
+        | Kind::ReadOnlyFilesystem
+        | Kind::StaleNetworkFileHandle
+        | Kind::HostUnreachable
+        | Kind::NetworkUnreachable
+        | Kind::TimedOut
+        | Kind::NotConnected => StoreError::Unavailable(text),
+        _ => StoreError::Failed(text),
+    }
+}

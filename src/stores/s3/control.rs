@@ -1,0 +1,239 @@
+//! Requests without bodies to speak of: HEAD, delete, list, and the marker.
+
+use bytes::Bytes;
+use percent_encoding::percent_decode_str;
+use reqwest::Method;
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+
+use super::S3Store;
+use super::client::{Call, PATIENCE, Payload, read_text};
+use super::trouble::{Kind, Trouble};
+use super::upload::STORAGE_CLASS;
+use crate::domain::{Digest, Timestamp};
+use crate::stores::names::{MARKER, object_name, parse_object_name};
+use crate::stores::{Listed, Marker, ObjectStat, Page};
+
+/// 1000 keys of 1 KiB, each three times as long when encoded, and their surroundings.
+const LISTING_BYTES: usize = 8 << 20;
+const MARKER_BYTES: usize = 64 << 10;
+const META: [&str; 4] = [
+    "x-amz-meta-hayloft-format",
+    "x-amz-meta-hayloft-instance",
+    "x-amz-meta-hayloft-store",
+    "x-amz-meta-hayloft-generation",
+];
+
+/// What HEAD says of a key.
+pub(super) struct Head {
+    pub stat: ObjectStat,
+    pub headers: HeaderMap,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Listing {
+    #[serde(rename = "Contents", default)]
+    pub contents: Vec<ListedKey>,
+    #[serde(rename = "IsTruncated", default)]
+    pub truncated: bool,
+    #[serde(rename = "EncodingType", default)]
+    encoding: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct ListedKey {
+    #[serde(rename = "Key", default)]
+    pub key: String,
+    #[serde(rename = "Size", default)]
+    size: u64,
+    #[serde(rename = "LastModified", default)]
+    modified: String,
+}
+
+impl S3Store {
+    /// `None` for 404, which does not yet say that the bucket is there: see `require_marker`.
+    pub(super) async fn head(&self, key: &str) -> Result<Option<Head>, Trouble> {
+        let response = match self.client.send(&Call::on_key(Method::HEAD, key)).await {
+            Ok(response) => response,
+            Err(t) if t.kind == Kind::Absent => return Ok(None),
+            Err(t) => return Err(t),
+        };
+        let headers = response.headers().clone();
+        let size = header(&headers, CONTENT_LENGTH.as_str()).and_then(|v| v.parse().ok());
+        let Some(size) = size else {
+            return Err(Trouble::new(Kind::Object, "the provider's HEAD names no size", ""));
+        };
+        let modified = header(&headers, "last-modified").and_then(Timestamp::from_http_date);
+        let stat = ObjectStat { size, modified: modified.unwrap_or_default() };
+        Ok(Some(Head { stat, headers }))
+    }
+
+    /// `Ok` when the marker is there, so that an absent key is really absent.
+    pub(super) async fn require_marker(&self) -> Result<(), Trouble> {
+        if self.head(&self.marker_key()).await?.is_some() {
+            return Ok(());
+        }
+        // Tells a bucket that is not there from one that was emptied.
+        self.list_keys("", 1).await?;
+        let problem = format!("{} has no marker {MARKER}", self.location);
+        let remedy = "check bucket and prefix; if it was emptied on purpose, run `hayloft store \
+                      reconcile`";
+        Err(Trouble::new(Kind::StoreWide, problem, remedy))
+    }
+
+    pub(super) async fn delete_key(&self, key: &str) -> Result<(), Trouble> {
+        match self.client.send(&Call::on_key(Method::DELETE, key)).await {
+            Ok(_) => Ok(()),
+            // Providers answer 204 here; a 404 may be the bucket's.
+            Err(t) if t.kind == Kind::Absent => self.list_keys("", 1).await.map(drop),
+            Err(t) => Err(t),
+        }
+    }
+
+    /// One page of keys after `start_after` (a full key, or empty), at most `limit` <= 1000.
+    pub(super) async fn list_keys(
+        &self,
+        start_after: &str,
+        limit: usize,
+    ) -> Result<Listing, Trouble> {
+        let limit = limit.clamp(1, 1000).to_string();
+        let mut query = vec![
+            ("encoding-type", "url"),
+            ("list-type", "2"),
+            ("max-keys", limit.as_str()),
+            ("prefix", self.client.prefix()),
+        ];
+        if !start_after.is_empty() {
+            query.push(("start-after", start_after));
+        }
+        let response = self.client.send(&Call::on_bucket(&query)).await?;
+        let text = read_text(response, LISTING_BYTES, PATIENCE).await?;
+        let mut listing: Listing = parse(&text, "ListBucketResult")?;
+        if listing.encoding.as_deref() == Some("url") {
+            for object in &mut listing.contents {
+                // Form encoding: a space may come as `+`, a plus sign comes as %2B.
+                let spaced = object.key.replace('+', " ");
+                object.key = percent_decode_str(&spaced).decode_utf8_lossy().into_owned();
+            }
+        }
+        Ok(listing)
+    }
+
+    pub(super) async fn list_objects(
+        &self,
+        after: Option<&Digest>,
+        limit: usize,
+    ) -> Result<Page, Trouble> {
+        let limit = limit.clamp(1, 1000);
+        let prefix = self.client.prefix();
+        let mut page = Page::default();
+        let mut start = after.map_or_else(String::new, |d| format!("{prefix}{}", object_name(d)));
+        loop {
+            let listing = self.list_keys(&start, 1000.min(limit + 1)).await?;
+            let last = listing.contents.last().map(|o| o.key.clone());
+            for object in listing.contents {
+                let name = object.key.strip_prefix(prefix);
+                if let Some(digest) = name.and_then(parse_object_name) {
+                    let modified = object.modified.parse().unwrap_or_default();
+                    page.objects.push(Listed { digest, size: object.size, modified });
+                }
+            }
+            if page.objects.len() >= limit {
+                let more = page.objects.len() > limit || listing.truncated;
+                page.objects.truncate(limit);
+                page.next = page.objects.last().filter(|_| more).map(|o| o.digest);
+                return Ok(page);
+            }
+            // Behind "g" come foreign names only.
+            match last.filter(|k| listing.truncated && *k < format!("{prefix}g")) {
+                Some(last) if last > start => start = last,
+                Some(_) => {
+                    return Err(Trouble::new(Kind::Object, "the provider lists in circles", ""));
+                }
+                None => return Ok(page),
+            }
+        }
+    }
+
+    pub(super) async fn fetch_marker(&self) -> Result<Option<Marker>, Trouble> {
+        let key = self.marker_key();
+        let Some(head) = self.head(&key).await? else {
+            return self.list_keys("", 1).await.map(|_| None);
+        };
+        if let Some(marker) = marker_of(&head.headers) {
+            return Ok(Some(marker));
+        }
+        // The provider, or whoever copied the object, dropped its metadata.
+        let call = Call::on_key(Method::GET, &key);
+        let response = self.client.send(&call).await?;
+        let text = read_text(response, MARKER_BYTES, PATIENCE).await?;
+        serde_json::from_str(&text).map(Some).map_err(|e| {
+            let problem = format!("the marker {key} cannot be understood: {e}");
+            Trouble::new(Kind::StoreWide, problem, "see who else uses this location")
+        })
+    }
+
+    pub(super) async fn store_marker(&self, marker: &Marker) -> Result<(), Trouble> {
+        let mut text = serde_json::to_string_pretty(marker)
+            .map_err(|e| Trouble::new(Kind::Object, format!("encoding the marker: {e}"), ""))?;
+        text.push('\n');
+        let key = self.marker_key();
+        let bytes = Bytes::from(text);
+        let sha256 = Sha256::digest(&bytes).into();
+        let mut call = Call::on_key(Method::PUT, &key);
+        call.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        self.add_standard_class(&mut call.headers);
+        let values = [
+            marker.format.to_string(),
+            marker.instance.clone(),
+            marker.store.clone(),
+            marker.generation.to_string(),
+        ];
+        for (name, value) in META.into_iter().zip(values) {
+            // What headers cannot carry stays in the body, from where it is read then.
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                call.headers.insert(HeaderName::from_static(name), value);
+            }
+        }
+        call.payload = Payload::Memory { bytes, sha256 };
+        self.client.send(&call).await?;
+        Ok(())
+    }
+
+    /// Marker and probes are STANDARD. It is said only to providers that were told a class for the
+    /// objects, since others may know no classes at all.
+    pub(super) fn add_standard_class(&self, headers: &mut HeaderMap) {
+        if self.storage_class.is_some() {
+            headers.insert(STORAGE_CLASS, HeaderValue::from_static("STANDARD"));
+        }
+    }
+}
+
+fn marker_of(headers: &HeaderMap) -> Option<Marker> {
+    let [format, instance, store, generation] = META.map(|name| header(headers, name));
+    Some(Marker {
+        format: format?.parse().ok()?,
+        instance: instance?.to_owned(),
+        store: store?.to_owned(),
+        generation: generation?.parse().ok()?,
+    })
+}
+
+pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// Reads an XML answer whose root element is `root`: the page of a captive portal, say, is not an
+/// empty listing.
+pub(super) fn parse<'a, T: Deserialize<'a>>(text: &'a str, root: &str) -> Result<T, Trouble> {
+    let parsed = if text.contains(&format!("<{root}")) {
+        quick_xml::de::from_str(text).map_err(|e| e.to_string())
+    } else {
+        Err(format!("no {root}"))
+    };
+    parsed.map_err(|e| {
+        let remedy = "check that the endpoint is an S3 service";
+        Trouble::new(Kind::StoreWide, format!("the answer cannot be understood: {e}"), remedy)
+    })
+}

@@ -1,0 +1,126 @@
+//! Where the access key comes from. No error here repeats what was read.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use crate::domain::Credentials;
+use crate::stores::StoreError;
+
+/// An access key. Has no `Debug`, so that it cannot be printed by accident.
+pub(super) struct AccessKey {
+    pub id: String,
+    pub secret: String,
+    pub token: Option<String>,
+}
+
+/// Fetches the key that `credentials` refers to.
+pub(super) fn resolve(credentials: &Credentials) -> Result<AccessKey, StoreError> {
+    match credentials {
+        Credentials::Env => from_env(),
+        Credentials::File(path) => from_file(path),
+        Credentials::Stored { access_key_id, secret_access_key } => Ok(AccessKey {
+            id: access_key_id.clone(),
+            secret: secret_access_key.clone(),
+            token: None,
+        }),
+    }
+}
+
+fn from_env() -> Result<AccessKey, StoreError> {
+    let read = |name: &str| {
+        std::env::var(name).ok().filter(|v| !v.is_empty()).ok_or_else(|| {
+            StoreError::Unavailable(format!("{name} is not set in the environment of the server"))
+        })
+    };
+    Ok(AccessKey {
+        id: read("AWS_ACCESS_KEY_ID")?,
+        secret: read("AWS_SECRET_ACCESS_KEY")?,
+        token: read("AWS_SESSION_TOKEN").ok(),
+    })
+}
+
+fn from_file(path: &Path) -> Result<AccessKey, StoreError> {
+    let shown = path.display();
+    let fail = |why: String| StoreError::Unavailable(format!("credentials file {shown}: {why}"));
+    let mode = fs::metadata(path).map_err(|e| fail(e.to_string()))?.permissions().mode();
+    if mode & 0o077 != 0 && !is_systemd_credential(path) {
+        return Err(fail(format!(
+            "others may read it (mode {:o}); run chmod 600 on it",
+            mode & 0o777
+        )));
+    }
+    let text = fs::read_to_string(path).map_err(|e| fail(e.to_string()))?;
+    parse(&text).map_err(|missing| fail(format!("it has no line `{missing} = …`")))
+}
+
+/// systemd guards its credentials by an ACL that shows as group bits.
+fn is_systemd_credential(path: &Path) -> bool {
+    std::env::var_os("CREDENTIALS_DIRECTORY").is_some_and(|dir| path.starts_with(dir))
+}
+
+/// Reads `key = value` lines, with or without AWS section headers; of several sections the one
+/// called `default`, else the first. The error names the missing key.
+fn parse(text: &str) -> Result<AccessKey, &'static str> {
+    let mut sections = vec![(String::new(), Vec::new())];
+    for line in text.lines().map(str::trim) {
+        if line.starts_with(['#', ';']) {
+            continue;
+        }
+        if let Some(name) = line.strip_prefix('[').and_then(|l| l.strip_suffix(']')) {
+            sections.push((name.trim().to_owned(), Vec::new()));
+        } else if let (Some((key, value)), Some(section)) =
+            (line.split_once('='), sections.last_mut())
+        {
+            section.1.push((key.trim().to_ascii_lowercase(), unquote(value)));
+        }
+    }
+    let used = sections
+        .iter()
+        .find(|s| s.0 == "default")
+        .or_else(|| sections.iter().find(|s| !s.1.is_empty()));
+    let value = |key: &'static str| {
+        let lines = used.map(|s| s.1.as_slice()).unwrap_or_default();
+        let found = lines.iter().find(|(k, _)| k.strip_prefix("aws_").unwrap_or(k) == key);
+        found.map(|(_, v)| v.clone()).filter(|v| !v.is_empty()).ok_or(key)
+    };
+    Ok(AccessKey {
+        id: value("access_key_id")?,
+        secret: value("secret_access_key")?,
+        token: value("session_token").ok(),
+    })
+}
+
+fn unquote(value: &str) -> String {
+    value.trim().trim_matches(['"', '\'']).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_lines_and_aws_profiles_are_read() {
+        let plain = "access_key_id = A\nsecret_access_key= \"S=/+\"\n";
+        let profile = "[other]\naws_access_key_id=X\n# note\n[default]\naws_access_key_id = A\n\
+                       aws_secret_access_key = S=/+\naws_session_token=T\n";
+        for (text, token) in [(plain, None), (profile, Some("T"))] {
+            let Ok(key) = parse(text) else { panic!("two keys are there") };
+            assert_eq!((key.id.as_str(), key.secret.as_str()), ("A", "S=/+"));
+            assert_eq!(key.token.as_deref(), token);
+        }
+        assert_eq!(parse("access_key_id = A").err(), Some("secret_access_key"));
+    }
+
+    #[test]
+    fn a_file_that_others_may_read_is_refused() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("key");
+        fs::write(&path, "access_key_id=A\nsecret_access_key=geheim\n").expect("written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("set");
+        let error = from_file(&path).err().expect("refused").to_string();
+        assert!(error.contains("chmod 600") && !error.contains("geheim"), "{error}");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("set");
+        assert!(from_file(&path).is_ok());
+    }
+}

@@ -1,0 +1,190 @@
+//! Reading objects, across broken connections.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::stream;
+use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, TRANSFER_ENCODING};
+use reqwest::{Method, Response, StatusCode};
+
+use super::S3Store;
+use super::client::{Call, Client, PATIENCE, next_piece, pause};
+use super::control::header;
+use super::trouble::{Kind, Trouble};
+use crate::domain::Digest;
+use crate::stores::{ByteStream, StoreError, clip};
+
+/// Broken connections in a row, without progress in between, after which a read fails.
+const RESUMES: u32 = 4;
+/// Bytes that count as progress.
+const PROGRESS: u64 = 64 << 10;
+
+impl S3Store {
+    pub(super) async fn get_object(
+        &self,
+        digest: &Digest,
+        range: Option<Range<u64>>,
+    ) -> Result<ByteStream, StoreError> {
+        let key = self.key(digest);
+        let opened = match &range {
+            Some(range) if range.is_empty() => None,
+            Some(range) => Some(self.open_range(&key, range).await),
+            None => Some(open(&self.client, &key, None).await),
+        };
+        let trouble = match opened {
+            Some(Ok(body)) => return Ok(body.stream()),
+            Some(Err(trouble)) => trouble,
+            None => Trouble::new(Kind::Range, "the range is empty", ""),
+        };
+        match trouble.kind {
+            Kind::Absent => {
+                self.require_marker().await?;
+                Err(StoreError::NotFound)
+            }
+            // An empty range, or one at the very end, is no error; one behind the end is.
+            Kind::Range => {
+                let Some(head) = self.head(&key).await? else {
+                    self.require_marker().await?;
+                    return Err(StoreError::NotFound);
+                };
+                let rest = clip(range, head.stat.size)?;
+                if rest.is_empty() { Ok(Box::pin(stream::empty())) } else { Err(trouble.into()) }
+            }
+            _ => Err(trouble.into()),
+        }
+    }
+
+    async fn open_range(&self, key: &str, range: &Range<u64>) -> Result<Download, Trouble> {
+        open(&self.client, key, Some(range.clone())).await
+    }
+}
+
+/// The body of an object, or of a range of it, on its way.
+struct Download {
+    client: Arc<Client>,
+    key: String,
+    response: Response,
+    offset: u64,
+    /// `None` when the provider did not say how long the object is.
+    end: Option<u64>,
+    resumes: u32,
+    since_resume: u64,
+}
+
+async fn open(
+    client: &Arc<Client>,
+    key: &str,
+    range: Option<Range<u64>>,
+) -> Result<Download, Trouble> {
+    let mut call = Call::on_key(Method::GET, key);
+    call.range = range.as_ref().map(|r| format!("bytes={}-{}", r.start, r.end - 1));
+    let response = client.send(&call).await?;
+    let (offset, end) = extent(&response, range.as_ref())?;
+    Ok(Download {
+        client: Arc::clone(client),
+        key: key.to_owned(),
+        response,
+        offset,
+        end,
+        resumes: 0,
+        since_resume: 0,
+    })
+}
+
+/// Which bytes of the object the answer carries; an error when they are not those asked for.
+fn extent(response: &Response, range: Option<&Range<u64>>) -> Result<(u64, Option<u64>), Trouble> {
+    let wrong = |what: &str| Err(Trouble::new(Kind::Object, what, ""));
+    let length: Option<u64> =
+        header(response.headers(), CONTENT_LENGTH.as_str()).and_then(|v| v.parse().ok());
+    match (response.status(), range) {
+        (StatusCode::OK, None) if length.is_some() => Ok((0, length)),
+        (StatusCode::OK, None) if response.headers().contains_key(TRANSFER_ENCODING) => {
+            Ok((0, None))
+        }
+        (StatusCode::OK, None) => wrong("the provider does not say how long the body is"),
+        (StatusCode::PARTIAL_CONTENT, Some(range)) => {
+            let stated =
+                header(response.headers(), CONTENT_RANGE.as_str()).and_then(parse_content_range);
+            match stated {
+                Some((start, end))
+                    if start == range.start
+                        && end <= range.end
+                        && length.is_none_or(|n| n == end - start) =>
+                {
+                    Ok((start, Some(end)))
+                }
+                _ => wrong("the provider sends another range than was asked for"),
+            }
+        }
+        (StatusCode::OK, Some(_)) => wrong("the provider ignores ranges"),
+        (status, _) => wrong(&format!("the provider answers {status} to a read")),
+    }
+}
+
+/// `bytes 5-9/100` is `(5, 10)`.
+fn parse_content_range(text: &str) -> Option<(u64, u64)> {
+    let (range, _) = text.trim().strip_prefix("bytes ")?.split_once('/')?;
+    let (first, last) = range.split_once('-')?;
+    let (first, last): (u64, u64) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+    (first <= last).then(|| (first, last.saturating_add(1)))
+}
+
+impl Download {
+    fn stream(self) -> ByteStream {
+        Box::pin(stream::unfold(Some(self), |state| async {
+            let mut download = state?;
+            match download.next().await {
+                Ok(Some(bytes)) => Some((Ok(bytes), Some(download))),
+                Ok(None) => None,
+                Err(trouble) => Some((Err(trouble.into()), None)),
+            }
+        }))
+    }
+
+    /// The next bytes; continues on a new connection where the last one broke.
+    async fn next(&mut self) -> Result<Option<Bytes>, Trouble> {
+        loop {
+            let trouble = match next_piece(&mut self.response, PATIENCE).await {
+                Ok(Some(bytes)) => return self.account(bytes).map(Some),
+                Ok(None) if self.end.is_none_or(|end| end == self.offset) => return Ok(None),
+                Ok(None) => Trouble::new(Kind::StoreWide, "the body ended early", ""),
+                Err(trouble) => trouble,
+            };
+            self.resume(trouble).await?;
+        }
+    }
+
+    fn account(&mut self, bytes: Bytes) -> Result<Bytes, Trouble> {
+        let len = bytes.len() as u64;
+        self.offset += len;
+        self.since_resume += len;
+        if self.since_resume >= PROGRESS {
+            self.resumes = 0;
+        }
+        if self.end.is_some_and(|end| self.offset > end) {
+            return Err(Trouble::new(Kind::Object, "the body is longer than announced", ""));
+        }
+        Ok(bytes)
+    }
+
+    async fn resume(&mut self, trouble: Trouble) -> Result<(), Trouble> {
+        let Some(end) = self.end.filter(|_| self.resumes < RESUMES) else { return Err(trouble) };
+        self.resumes += 1;
+        self.since_resume = 0;
+        pause(self.resumes, None).await;
+        let mut again = open(&self.client, &self.key, Some(self.offset..end)).await;
+        if let Err(vanished) = &mut again
+            && vanished.kind == Kind::Absent
+        {
+            // It was there a moment ago: this object is in doubt, not the store.
+            vanished.kind = Kind::Object;
+        }
+        let again = again?;
+        if again.end != Some(end) {
+            return Err(Trouble::new(Kind::Object, "the object changed while it was read", ""));
+        }
+        self.response = again.response;
+        Ok(())
+    }
+}

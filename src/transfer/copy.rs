@@ -1,0 +1,292 @@
+//! Copying a replica into another store: intent, bytes, proof, row (SPEC 7).
+
+use std::sync::Arc;
+
+use super::{KeyGuard, OpenStore, Transfer};
+use crate::catalogue::{CatalogueError, Promise, Reservation, Tx};
+use crate::domain::{Digest, File, FileId, Replica, ReplicaState, ScopeId, StoreId};
+use crate::planner;
+use crate::stores::{Body, ByteStream, StoreError};
+
+/// A copy that is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Intent {
+    pub file: FileId,
+    pub digest: Digest,
+    pub size: u64,
+    pub to: StoreId,
+    /// The scope whose links carry the bytes: its download order names the sources, and its link
+    /// to `to` allows the write.
+    pub via: ScopeId,
+}
+
+/// Why an intent was not recorded: something changed since it was planned.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IntentError {
+    #[error("there is no room under the store's max_size any more")]
+    NoRoom,
+    #[error("the file has left the scope")]
+    NotInScope,
+    #[error("the scope no longer links the store, or made it read_only")]
+    LinkChanged,
+    #[error("the store has a replica already, or an earlier one is not finished")]
+    Occupied,
+}
+
+/// A recorded intent: the row says `writing` and its bytes count.
+#[derive(Debug)]
+pub struct Granted {
+    pub intent: Intent,
+    /// The mark that the row had before.
+    previous: Option<Replica>,
+}
+
+/// Why a copy failed. The row is as it was before the intent, or `deleting` when bytes may be left.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    /// No store that the scope may read has good bytes.
+    #[error("no readable source{}", .last.as_ref().map(|e| format!(": {e}")).unwrap_or_default())]
+    NoSource { store: Option<StoreId>, last: Option<String> },
+    /// The target failed.
+    #[error("{error}")]
+    Target { store: StoreId, error: StoreError },
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+}
+
+/// Lays something (a bandwidth limit, progress) over the bytes of a source.
+pub type Wrap<'a> = &'a (dyn Fn(ByteStream) -> ByteStream + Send + Sync);
+
+impl Transfer {
+    /// Records intents in one durable transaction, in their order; room is granted in that order.
+    pub async fn intend(
+        &self,
+        intents: Vec<Intent>,
+    ) -> Result<Vec<Result<Granted, IntentError>>, CatalogueError> {
+        let settings = self.catalogue.settings();
+        let promised: Vec<(Intent, Option<Reservation>)> = intents
+            .into_iter()
+            .map(|intent| {
+                let max = settings.topology.stores.get(&intent.to).and_then(|s| s.max_size);
+                (intent, self.catalogue.ledger().reserve(intent.to, intent.size, max))
+            })
+            .collect();
+        let job: Vec<(Intent, Option<Arc<Promise>>)> =
+            promised.iter().map(|(i, r)| (*i, r.as_ref().map(Reservation::promise))).collect();
+        // The reservations live until the commit has turned them into the rows' bytes.
+        let recorded = self
+            .catalogue
+            .write(move |tx| {
+                job.iter()
+                    .map(|(intent, promise)| record(tx, *intent, promise.as_ref()))
+                    .collect::<Result<Vec<_>, CatalogueError>>()
+            })
+            .await;
+        drop(promised);
+        recorded
+    }
+
+    /// Moves the bytes of a recorded intent and commits `present`. The sources are tried in the
+    /// scope's download order; a damaged one is marked and never copied. Not to be dropped half
+    /// way: cancel between files.
+    pub async fn fulfil(&self, granted: &Granted, wrap: Wrap<'_>) -> Result<(), CopyError> {
+        let intent = &granted.intent;
+        let key = self.locks.lock(intent.to, intent.digest).await;
+        let copied = self.copy_bytes(intent, wrap).await;
+        match copied {
+            Ok(Some(verified)) => {
+                let done = self.commit_copy(intent, verified).await;
+                drop(key);
+                Ok(done?)
+            }
+            Ok(None) => Ok(()),
+            Err(error) => {
+                self.abandon(granted, &error, &key).await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// `None` when the row is no longer `writing`: an upload brought the bytes, or the file went.
+    async fn copy_bytes(&self, intent: &Intent, wrap: Wrap<'_>) -> Result<Option<bool>, CopyError> {
+        let target = self
+            .stores
+            .get(intent.to)
+            .map_err(|error| CopyError::Target { store: intent.to, error })?;
+        let (mut store, mut last) = (None, None);
+        let mut tried = Vec::new();
+        loop {
+            let Some(file) = self.catalogue.snapshot()?.file(intent.file)? else { return Ok(None) };
+            if file.state(intent.to) != Some(ReplicaState::Writing) {
+                return Ok(None);
+            }
+            let settings = self.catalogue.settings();
+            let next = planner::download_order(&settings.topology, intent.via, &file)
+                .into_iter()
+                .find(|s| *s != intent.to && !tried.contains(s));
+            let Some(source) = next else { return Err(CopyError::NoSource { store, last }) };
+            tried.push(source);
+            match self.copy_from(&target, source, &file, wrap).await {
+                Ok(verified) => return Ok(Some(verified)),
+                Err(SourceOrTarget::Target(error)) => {
+                    self.stores.report(intent.to, &error);
+                    return Err(CopyError::Target { store: intent.to, error });
+                }
+                Err(SourceOrTarget::Source(error)) => {
+                    last = Some(error.to_string());
+                    store = Some(source);
+                }
+                Err(SourceOrTarget::Catalogue(error)) => return Err(error.into()),
+            }
+        }
+    }
+
+    async fn copy_from(
+        &self,
+        target: &OpenStore,
+        source: StoreId,
+        file: &File,
+        wrap: Wrap<'_>,
+    ) -> Result<bool, SourceOrTarget> {
+        let open = self.stores.get(source).map_err(SourceOrTarget::Source)?;
+        let _reading = self.urls.proxied(source, file.id);
+        let stream = match open.backend.get(&file.digest, Some(0..file.size)).await {
+            Ok(stream) => wrap(as_source(stream)),
+            Err(error) => return self.blame(source, file, error).await,
+        };
+        match target.backend.put(&file.digest, file.size, Body::Stream(stream)).await {
+            Ok(stored) => Ok(stored.verified),
+            Err(error @ (StoreError::Mismatch(_) | StoreError::Source(_))) => {
+                self.blame(source, file, error).await
+            }
+            Err(error) => Err(SourceOrTarget::Target(error)),
+        }
+    }
+
+    /// A source failed: mark what is proved, and go on to the next one.
+    async fn blame(
+        &self,
+        source: StoreId,
+        file: &File,
+        error: StoreError,
+    ) -> Result<bool, SourceOrTarget> {
+        tracing::warn!(store = source.0, digest = %file.digest, %error, "a source of a copy failed");
+        self.stores.report(source, &error);
+        let state = match &error {
+            StoreError::Mismatch(_) => Some(ReplicaState::Corrupt),
+            StoreError::NotFound => Some(ReplicaState::Missing),
+            _ => None,
+        };
+        if let Some(state) = state
+            && self.stores.look(source).await.is_available()
+        {
+            self.mark(file.id, source, state).await.map_err(SourceOrTarget::Catalogue)?;
+        }
+        Err(SourceOrTarget::Source(error))
+    }
+
+    async fn commit_copy(&self, intent: &Intent, verified: bool) -> Result<(), CatalogueError> {
+        let intent = *intent;
+        self.catalogue
+            .write(move |tx| {
+                let Some(mut file) = tx.file(intent.file)? else { return Ok(()) };
+                // Under the key nobody else changes a `writing` row.
+                if file.state(intent.to) == Some(ReplicaState::Writing) {
+                    let now = tx.now();
+                    file.put_replica(Replica {
+                        store: intent.to,
+                        state: ReplicaState::Present,
+                        stored_at: now,
+                        verified_at: verified.then_some(now),
+                    });
+                    tx.disown(intent.to, &intent.digest)?;
+                    tx.put_file(&file)?;
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    /// Takes an intent back. Bytes may have arrived although the store said otherwise: without a
+    /// clean delete the row goes to `deleting`, and the reaper settles it.
+    async fn abandon(
+        &self,
+        granted: &Granted,
+        error: &CopyError,
+        _key: &KeyGuard,
+    ) -> Result<(), CatalogueError> {
+        let intent = granted.intent;
+        let doubtful = match error {
+            CopyError::Target { error, .. } if error.is_store_wide() => true,
+            CopyError::Target { .. } => match self.stores.get(intent.to) {
+                Ok(open) => open.backend.delete(&intent.digest).await.is_err(),
+                Err(_) => true,
+            },
+            CopyError::NoSource { .. } | CopyError::Catalogue(_) => false,
+        };
+        self.doubt(intent.to, intent.file, doubtful);
+        let previous = granted.previous;
+        self.catalogue
+            .write(move |tx| {
+                let Some(mut file) = tx.file(intent.file)? else { return Ok(()) };
+                if file.state(intent.to) != Some(ReplicaState::Writing) {
+                    return Ok(());
+                }
+                match previous {
+                    _ if doubtful => file.set_state(intent.to, ReplicaState::Deleting),
+                    Some(replica) => file.put_replica(replica),
+                    None => file.drop_replica(intent.to),
+                }
+                tx.put_file(&file)
+            })
+            .await
+    }
+}
+
+/// Whose fault a failed copy is.
+enum SourceOrTarget {
+    Source(StoreError),
+    Target(StoreError),
+    Catalogue(CatalogueError),
+}
+
+/// Errors of a source's stream, told apart from those of the target that reads it.
+fn as_source(stream: ByteStream) -> ByteStream {
+    use futures_util::StreamExt;
+    Box::pin(stream.map(|item| {
+        item.map_err(|error| match error {
+            mismatch @ StoreError::Mismatch(_) => mismatch,
+            other => StoreError::Source(other.to_string()),
+        })
+    }))
+}
+
+fn record(
+    tx: &mut Tx<'_>,
+    intent: Intent,
+    promise: Option<&Arc<Promise>>,
+) -> Result<Result<Granted, IntentError>, CatalogueError> {
+    let Some(promise) = promise else { return Ok(Err(IntentError::NoRoom)) };
+    let link = tx.topology().link(intent.via, intent.to);
+    if link.is_none_or(|l| l.policy.read_only) {
+        return Ok(Err(IntentError::LinkChanged));
+    }
+    let Some(mut file) = tx.file(intent.file)?.filter(|f| f.member(intent.via).is_some()) else {
+        return Ok(Err(IntentError::NotInScope));
+    };
+    let previous = file.replica(intent.to).copied();
+    let free =
+        previous.is_none_or(|r| matches!(r.state, ReplicaState::Missing | ReplicaState::Corrupt));
+    if !free {
+        return Ok(Err(IntentError::Occupied));
+    }
+    file.put_replica(Replica {
+        store: intent.to,
+        state: ReplicaState::Writing,
+        stored_at: tx.now(),
+        verified_at: None,
+    });
+    tx.consume(promise);
+    tx.put_file(&file)?;
+    Ok(Ok(Granted { intent, previous }))
+}

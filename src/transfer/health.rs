@@ -1,0 +1,254 @@
+//! Open backends and whether they can be used: unavailable is not empty (SPEC 2).
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use crate::api::Health;
+use crate::catalogue::Catalogue;
+use crate::domain::{BackendConfig, Store, StoreId, Timestamp};
+use crate::stores::{self, Backend, Marker, StoreError};
+
+/// A single marker check may take this long before the store counts as unavailable.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(20);
+/// A remote store's marker is read again after this long.
+const FRESH: Duration = Duration::from_secs(2);
+
+/// What the last look at a store's marker said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HealthState {
+    /// Not looked at yet.
+    Unknown,
+    /// The marker is ours and at our generation.
+    Ok,
+    /// No write starts, nothing is marked missing.
+    Unavailable(String),
+    /// Usable, but the marker is another's or of another generation: nothing is deleted until
+    /// `store reconcile`.
+    Foreign(String),
+}
+
+impl HealthState {
+    pub fn is_available(&self) -> bool {
+        matches!(self, Self::Ok | Self::Foreign(_))
+    }
+
+    pub fn allows_deletion(&self) -> bool {
+        matches!(self, Self::Ok)
+    }
+
+    pub fn problem(&self) -> Option<&str> {
+        match self {
+            Self::Unknown | Self::Ok => None,
+            Self::Unavailable(why) | Self::Foreign(why) => Some(why),
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Seen {
+    state: HealthState,
+    since: Option<Timestamp>,
+    looked: Option<Instant>,
+}
+
+/// A backend with its health.
+#[derive(Debug)]
+pub struct OpenStore {
+    pub id: StoreId,
+    pub backend: Arc<dyn Backend>,
+    config: BackendConfig,
+    seen: Mutex<Seen>,
+    /// One look at a time: the others wait for its answer.
+    looking: tokio::sync::Mutex<()>,
+}
+
+impl OpenStore {
+    fn new(id: StoreId, backend: Arc<dyn Backend>, config: BackendConfig) -> Arc<Self> {
+        let seen = Seen { state: HealthState::Unknown, since: None, looked: None };
+        Arc::new(Self {
+            id,
+            backend,
+            config,
+            seen: Mutex::new(seen),
+            looking: tokio::sync::Mutex::default(),
+        })
+    }
+
+    pub fn state(&self) -> HealthState {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).state.clone()
+    }
+
+    /// For `store show`.
+    pub fn health(&self) -> Health {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let word = match seen.state {
+            HealthState::Unknown => "unknown",
+            HealthState::Ok => "ok",
+            HealthState::Unavailable(_) => "unavailable",
+            HealthState::Foreign(_) => "foreign",
+        };
+        Health {
+            state: word.to_owned(),
+            problem: seen.state.problem().map(str::to_owned),
+            since: seen.since,
+        }
+    }
+
+    fn set(&self, state: HealthState, now: Timestamp) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.state != state {
+            if let Some(problem) = state.problem() {
+                tracing::warn!(store = self.id.0, problem, "a store cannot be used as usual");
+            }
+            seen.since = Some(now);
+            seen.state = state;
+        }
+        seen.looked = Some(Instant::now());
+    }
+
+    fn is_fresh(&self) -> bool {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.state.is_available()
+            && matches!(self.config, BackendConfig::S3(_))
+            && seen.looked.is_some_and(|at| at.elapsed() < FRESH)
+    }
+}
+
+/// The backends of all stores, opened when first needed.
+#[derive(Debug)]
+pub struct OpenStores {
+    catalogue: Arc<Catalogue>,
+    open: RwLock<HashMap<StoreId, Arc<OpenStore>>>,
+}
+
+/// The marker that a store of this instance must carry.
+pub fn marker_of(instance: &str, store: &Store) -> Marker {
+    Marker {
+        format: 1,
+        instance: instance.to_owned(),
+        store: store.uid.clone(),
+        generation: store.generation,
+    }
+}
+
+impl OpenStores {
+    pub(super) fn new(catalogue: Arc<Catalogue>) -> Self {
+        Self { catalogue, open: RwLock::default() }
+    }
+
+    /// The store's backend, opened (without contacting it) when its configuration is new.
+    pub fn get(&self, id: StoreId) -> Result<Arc<OpenStore>, StoreError> {
+        let settings = self.catalogue.settings();
+        let store = settings.topology.stores.get(&id).ok_or(StoreError::NotFound)?;
+        let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = open.get(&id).filter(|o| o.config == store.backend) {
+            return Ok(Arc::clone(found));
+        }
+        drop(open);
+        let backend = stores::open(&store.backend)?;
+        Ok(self.install(id, backend, store.backend.clone()))
+    }
+
+    /// Puts a backend in place of what the configuration says: tests inject faults with it.
+    pub fn install(
+        &self,
+        id: StoreId,
+        backend: Arc<dyn Backend>,
+        config: BackendConfig,
+    ) -> Arc<OpenStore> {
+        let opened = OpenStore::new(id, backend, config);
+        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        open.insert(id, Arc::clone(&opened));
+        opened
+    }
+
+    /// Forgets a deleted store.
+    pub fn forget(&self, id: StoreId) {
+        self.open.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
+
+    /// Reads the marker now and returns what it says.
+    pub async fn look(&self, id: StoreId) -> HealthState {
+        let open = match self.get(id) {
+            Ok(open) => open,
+            Err(error) => return HealthState::Unavailable(error.to_string()),
+        };
+        let answer = tokio::time::timeout(PROBE_TIMEOUT, open.backend.read_marker()).await;
+        let state = self.judge(id, answer);
+        open.set(state.clone(), self.catalogue.clock().now());
+        state
+    }
+
+    fn judge(
+        &self,
+        id: StoreId,
+        answer: Result<Result<Option<Marker>, StoreError>, tokio::time::error::Elapsed>,
+    ) -> HealthState {
+        let settings = self.catalogue.settings();
+        let Some(store) = settings.topology.stores.get(&id) else {
+            return HealthState::Unavailable("the store was deleted".to_owned());
+        };
+        let expected = marker_of(self.catalogue.instance(), store);
+        match answer {
+            Err(_) => HealthState::Unavailable(format!(
+                "no answer within {} s: is the endpoint reachable and the disk well?",
+                PROBE_TIMEOUT.as_secs()
+            )),
+            Ok(Err(error)) => HealthState::Unavailable(match error {
+                StoreError::Unavailable(why) => why,
+                other => other.to_string(),
+            }),
+            Ok(Ok(None)) => HealthState::Unavailable(format!(
+                "{} has no Hayloft marker: is the right disk mounted, the right bucket configured? If the store was \
+                 emptied, say `hayloft store reconcile {}`",
+                store.backend.location(),
+                store.name
+            )),
+            Ok(Ok(Some(found))) if found == expected => HealthState::Ok,
+            Ok(Ok(Some(found))) => HealthState::Foreign(foreign(&found, &expected, store)),
+        }
+    }
+
+    /// The store's state, from a look no older than its kind allows: a local marker is read each
+    /// time, a remote one every two seconds.
+    pub async fn check(&self, id: StoreId) -> HealthState {
+        let Ok(open) = self.get(id) else {
+            return self.look(id).await;
+        };
+        if open.is_fresh() {
+            return open.state();
+        }
+        let _one_at_a_time = open.looking.lock().await;
+        if open.is_fresh() { open.state() } else { self.look(id).await }
+    }
+
+    /// The state as last seen, without a look.
+    pub fn last_seen(&self, id: StoreId) -> HealthState {
+        self.get(id).map_or_else(|e| HealthState::Unavailable(e.to_string()), |open| open.state())
+    }
+
+    /// A call failed in a way that puts the whole store in doubt: it is unavailable until the next look.
+    pub fn report(&self, id: StoreId, error: &StoreError) {
+        if let (true, Ok(open)) = (error.is_store_wide(), self.get(id)) {
+            open.set(HealthState::Unavailable(error.to_string()), self.catalogue.clock().now());
+        }
+    }
+}
+
+fn foreign(found: &Marker, expected: &Marker, store: &Store) -> String {
+    let what = if found.instance != expected.instance {
+        "belongs to another Hayloft instance"
+    } else if found.store != expected.store {
+        "belongs to another store of this instance"
+    } else if found.generation > expected.generation {
+        "was used by a newer state of this catalogue (was an old backup restored?)"
+    } else {
+        "carries an older generation than the catalogue (was an old copy of the store restored?)"
+    };
+    format!(
+        "the marker in {} {what}: nothing is deleted there until `hayloft store reconcile {}`",
+        store.backend.location(),
+        store.name
+    )
+}

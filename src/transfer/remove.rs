@@ -1,0 +1,125 @@
+//! Giving replicas up: decided in the write transaction, bytes afterwards (SPEC 7).
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Reaped, Transfer};
+use crate::catalogue::CatalogueError;
+use crate::domain::{FileId, ReplicaState, StoreId, Timestamp};
+use crate::planner::{self, World};
+
+/// A replica that a run wants to remove, with what the rule may look at.
+#[derive(Debug, Clone)]
+pub struct Removal {
+    pub file: FileId,
+    pub store: StoreId,
+    pub run: u64,
+    /// When the run started.
+    pub now: Timestamp,
+    pub grace: Duration,
+    pub unavailable: Arc<BTreeSet<StoreId>>,
+    pub deferred: Arc<BTreeSet<StoreId>>,
+}
+
+/// Why a replica was kept.
+#[derive(Debug, thiserror::Error)]
+pub enum Kept {
+    /// The row is not what the plan saw.
+    #[error("the replica has changed meanwhile")]
+    Changed,
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Pinned(Vec<String>),
+    #[error("an upload that is under way relies on it")]
+    InUse,
+    /// The marker is another's: nothing is deleted there.
+    #[error("{0}")]
+    NotOurs(String),
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+}
+
+impl Transfer {
+    /// Confirms the other replicas of the file, asks the one rule for removal in the write
+    /// transaction, commits `deleting` and removes the bytes when nobody can still read them.
+    /// `Ok` once `deleting` is durable, whatever becomes of the bytes.
+    pub async fn give_up(&self, removal: Removal) -> Result<Reaped, Kept> {
+        let state = self.stores.check(removal.store).await;
+        if !state.allows_deletion() {
+            return Err(Kept::NotOurs(state.problem().unwrap_or("not looked at yet").to_owned()));
+        }
+        let confirmed = self.confirm_others(&removal).await?;
+        let (file, store) = (removal.file, removal.store);
+        let pinned = self.pins.checker();
+        self.catalogue
+            .write(move |tx| {
+                if pinned(store, file) {
+                    return Err(Kept::InUse);
+                }
+                let Some(mut row) = tx.file(file)? else { return Err(Kept::Changed) };
+                if !matches!(row.state(store), Some(ReplicaState::Present | ReplicaState::Corrupt))
+                {
+                    return Err(Kept::Changed);
+                }
+                let world = World {
+                    topology: tx.topology(),
+                    unavailable: &removal.unavailable,
+                    deferred: &removal.deferred,
+                    run: removal.run,
+                    now: removal.now,
+                    grace: removal.grace,
+                };
+                planner::removable(&world, &row, store, &|s| confirmed.contains(&s)).map_err(
+                    |pins| Kept::Pinned(pins.iter().map(|p| p.text(tx.topology())).collect()),
+                )?;
+                row.set_state(store, ReplicaState::Deleting);
+                row.depart(removal.run, store);
+                tx.put_file(&row)?;
+                Ok(())
+            })
+            .await?;
+        Ok(self.reap_one(store, file).await?)
+    }
+
+    /// Asks every other store that holds the file, now.
+    async fn confirm_others(&self, removal: &Removal) -> Result<BTreeSet<StoreId>, CatalogueError> {
+        let mut confirmed = BTreeSet::new();
+        let Some(file) = self.catalogue.snapshot()?.file(removal.file)? else {
+            return Ok(confirmed);
+        };
+        for store in file.present() {
+            let ask = store != removal.store && !removal.unavailable.contains(&store);
+            if ask && self.confirm(&file, store).await {
+                confirmed.insert(store);
+            }
+        }
+        Ok(confirmed)
+    }
+
+    /// Deletes a file that no scope has: all its replicas go (SPEC 7, phase 1). False when a scope
+    /// has it again.
+    pub async fn delete_unreferenced(&self, file: FileId) -> Result<bool, CatalogueError> {
+        let stores = self
+            .catalogue
+            .write(move |tx| {
+                let Some(mut row) = tx.file(file)?.filter(|f| f.members.is_empty()) else {
+                    return Ok::<_, CatalogueError>(None);
+                };
+                // A missing replica has no bytes to wait for.
+                row.replicas.retain(|r| r.state != ReplicaState::Missing);
+                for replica in &mut row.replicas {
+                    if replica.state != ReplicaState::Writing {
+                        replica.state = ReplicaState::Deleting;
+                    }
+                }
+                tx.put_file(&row)?;
+                Ok(Some(row.replicas.iter().map(|r| r.store).collect::<Vec<_>>()))
+            })
+            .await?;
+        let Some(stores) = stores else { return Ok(false) };
+        for store in stores {
+            self.reap_one(store, file).await?;
+        }
+        Ok(true)
+    }
+}

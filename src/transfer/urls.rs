@@ -1,0 +1,113 @@
+//! Who may still be reading an object without a row: issued URLs and proxied reads (SPEC 7).
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::catalogue::UrlHorizon;
+use crate::domain::{FileId, StoreId, Timestamp};
+
+#[derive(Debug, Default)]
+struct Readers {
+    /// When the last URL issued for an object expires.
+    urls: HashMap<(StoreId, FileId), Timestamp>,
+    proxied: HashMap<(StoreId, FileId), usize>,
+    /// URLs of an earlier process may be read until then.
+    horizon: Timestamp,
+    /// The latest expiry of any URL issued by this process.
+    latest: Timestamp,
+    /// Expired rows are cleared when the map has doubled.
+    clear_at: usize,
+}
+
+/// Register of readers that hold no row.
+#[derive(Debug, Default)]
+pub struct IssuedUrls {
+    readers: Arc<Mutex<Readers>>,
+}
+
+/// An open proxied read; dropping it ends it.
+#[derive(Debug)]
+pub struct ProxiedRead {
+    key: (StoreId, FileId),
+    readers: Arc<Mutex<Readers>>,
+}
+
+fn sane(mutex: &Mutex<Readers>) -> MutexGuard<'_, Readers> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl IssuedUrls {
+    /// Objects that other processes may have issued URLs for are kept until `until`.
+    pub fn set_horizon(&self, until: Timestamp) {
+        sane(&self.readers).horizon = until;
+    }
+
+    /// Registers a URL that is about to be issued at `now` and is valid for `ttl`.
+    pub fn issue(&self, store: StoreId, file: FileId, now: Timestamp, ttl: Duration) {
+        // Providers check whole seconds and their clocks differ a little from ours.
+        let expires = now.after(ttl + Duration::from_secs(2));
+        let mut readers = sane(&self.readers);
+        readers.latest = readers.latest.max(expires);
+        let slot = readers.urls.entry((store, file)).or_insert(expires);
+        *slot = expires.max(*slot);
+        if readers.urls.len() > readers.clear_at.max(1024) {
+            readers.urls.retain(|_, expires| *expires > now);
+            readers.clear_at = readers.urls.len() * 2;
+        }
+    }
+
+    /// Registers a proxied read for as long as the guard lives.
+    pub fn proxied(&self, store: StoreId, file: FileId) -> ProxiedRead {
+        *sane(&self.readers).proxied.entry((store, file)).or_default() += 1;
+        ProxiedRead { key: (store, file), readers: Arc::clone(&self.readers) }
+    }
+
+    /// When the object may be deleted; `None` while a proxied read is open.
+    pub fn due(&self, store: StoreId, file: FileId) -> Option<Timestamp> {
+        let readers = sane(&self.readers);
+        if readers.proxied.contains_key(&(store, file)) {
+            return None;
+        }
+        let issued = readers.urls.get(&(store, file)).copied().unwrap_or_default();
+        Some(issued.max(readers.horizon))
+    }
+
+    /// What the next process has to respect when this one ends in order.
+    pub fn horizon_at_exit(&self) -> UrlHorizon {
+        let readers = sane(&self.readers);
+        UrlHorizon { serving: false, until: readers.latest.max(readers.horizon) }
+    }
+}
+
+impl Drop for ProxiedRead {
+    fn drop(&mut self) {
+        let mut readers = sane(&self.readers);
+        if let Some(count) = readers.proxied.get_mut(&self.key) {
+            *count -= 1;
+            if *count == 0 {
+                readers.proxied.remove(&self.key);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_is_due_when_its_last_url_has_expired_and_no_proxied_read_is_open() {
+        let urls = IssuedUrls::default();
+        let (store, file) = (StoreId(1), FileId(1));
+        assert_eq!(urls.due(store, file), Some(Timestamp(0)));
+        urls.issue(store, file, Timestamp(1_000_000), Duration::from_mins(1));
+        assert_eq!(urls.due(store, file), Some(Timestamp(63_000_000)));
+        assert_eq!(urls.due(store, FileId(2)), Some(Timestamp(0)), "no other object waits");
+        let read = urls.proxied(store, file);
+        assert_eq!(urls.due(store, file), None);
+        drop(read);
+        urls.set_horizon(Timestamp(90_000_000));
+        assert_eq!(urls.due(store, file), Some(Timestamp(90_000_000)));
+    }
+}

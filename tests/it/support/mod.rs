@@ -1,0 +1,69 @@
+//! What several tests need: S3 servers, configurations, bodies.
+
+pub mod instance;
+pub mod s3;
+pub mod weed;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use hayloft::domain::{Checksum, Credentials, Digest, S3Config, ServeMode};
+use hayloft::stores::{Body, ByteStream, StoreError};
+
+/// A path-style store below `hay/` in `bucket`.
+pub fn s3_config(endpoint: &str, bucket: &str, key: &str, secret: &str) -> S3Config {
+    S3Config {
+        bucket: bucket.to_owned(),
+        prefix: "hay/".to_owned(),
+        region: "us-east-1".to_owned(),
+        endpoint: Some(endpoint.to_owned()),
+        public_endpoint: None,
+        path_style: true,
+        storage_class: None,
+        serve: ServeMode::Redirect,
+        presign_ttl: 60,
+        longest_ttl: 60,
+        checksum: Checksum::Sha256,
+        credentials: Credentials::Stored {
+            access_key_id: key.to_owned(),
+            secret_access_key: secret.to_owned(),
+        },
+    }
+}
+
+/// Bytes that look random and differ by `seed`.
+pub fn bytes(seed: u64, len: usize) -> Bytes {
+    let mut out = vec![0; len];
+    blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut out);
+    out.into()
+}
+
+pub fn digest(bytes: &[u8]) -> Digest {
+    Digest(*blake3::hash(bytes).as_bytes())
+}
+
+/// `ab/cd/<64 hex>`, written down once more so that a change of layout is noticed.
+pub fn object_name(digest: &Digest) -> String {
+    let hex = digest.to_hex();
+    format!("{}/{}/{hex}", &hex[..2], &hex[2..4])
+}
+
+/// The bytes in chunks of 100,000, as a transfer would bring them.
+pub fn stream_of(bytes: Bytes) -> ByteStream {
+    Box::pin(stream::unfold(bytes, |mut rest| async move {
+        let chunk = rest.split_to(rest.len().min(100_000));
+        (!chunk.is_empty()).then_some((Ok(chunk), rest))
+    }))
+}
+
+pub fn body_of(bytes: &Bytes) -> Body {
+    Body::Stream(stream_of(bytes.clone()))
+}
+
+/// Everything a body yields, or its error.
+pub async fn read_all(mut body: ByteStream) -> Result<Vec<u8>, StoreError> {
+    let mut all = Vec::new();
+    while let Some(chunk) = body.next().await {
+        all.extend_from_slice(&chunk?);
+    }
+    Ok(all)
+}
