@@ -34,7 +34,7 @@ test: check tools
 	fi
 
 deny:
-	$(CARGO) deny --locked check --config packaging/deny.toml bans licenses sources
+	$(CARGO) deny --locked --config packaging/deny.toml check bans licenses sources
 
 tools: $(STAMP)
 

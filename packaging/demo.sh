@@ -8,8 +8,8 @@ set -euo pipefail
 
 HAYLOFT=$1 WEED=$2 DIR=$3
 BUCKET=hayloft-demo KEY=demokey SECRET=demosecret SCOPE=demo
-# What is uploaded, and what of it the local disk is allowed to keep.
-MAX_FILES=400 MAX_BYTES=240000000 LOCAL_LIMIT=80MB
+# What is uploaded at most. The local disk is allowed to keep a third of it.
+MAX_FILES=500 MAX_BYTES=240000000
 # How long a download link to the cloud works; a file there is deleted only after that.
 PRESIGN_TTL=10s
 
@@ -116,7 +116,7 @@ unset HAYLOFT_SERVER HAYLOFT_TOKEN
 export HAYLOFT_CONFIG=$DIR/config.toml
 
 say "Choosing real files of this machine"
-(cd /usr && find bin lib share -xdev -type f -readable -size +64k -size -6000k -printf '%s %p\n') |
+(cd /usr && find bin lib share -xdev -type f -readable -size +64k -size -8000k -printf '%s %p\n') |
     LC_ALL=C sort -k 2 | grep -v '[[:cntrl:]\\]' | shuf --random-source=<(yes) |
     awk -v max_files=$MAX_FILES -v max_bytes=$MAX_BYTES '
         n < max_files && sum + $1 <= max_bytes { n++; sum += $1; print substr($0, index($0, " ") + 1) }' >"$DIR/paths"
@@ -125,7 +125,9 @@ files=$(wc -l <"$DIR/paths")
 mkdir "$DIR/files"
 (cd /usr && tr '\n' '\0' <"$DIR/paths" | xargs -0 cp --parents --no-preserve=mode -t "$DIR/files")
 (cd "$DIR/files" && tr '\n' '\0' <"$DIR/paths" | xargs -0 sha256sum) >"$DIR/sha256"
-echo "$files files, $(du -sm "$DIR/files" | cut -f 1) MB, out of /usr"
+bytes=$(tr '\n' '\0' <"$DIR/paths" | (cd "$DIR/files" && xargs -0 cat) | wc -c)
+local_limit=$((bytes / 3))
+echo "$files files, $((bytes / 1000000)) MB, out of /usr"
 
 say "Starting SeaweedFS, a real S3 server, as the cloud"
 read -r s3_port filer master volume admin port <<<"$(free_ports 6)"
@@ -161,7 +163,7 @@ run store create cloud s3 --bucket "$BUCKET" --prefix hay --endpoint "$S3" --pat
     --presign-ttl "$PRESIGN_TTL" --access-key-id "$KEY" --secret-access-key-file "$DIR/secret"
 run store check cloud
 run scope create "$SCOPE" --store cloud
-run scope manage "$SCOPE" edit-store local --soft-max-size "$LOCAL_LIMIT"
+run scope manage "$SCOPE" edit-store local --soft-max-size "$local_limit"
 "$HAYLOFT" token create --name demo --role read --scope "$SCOPE" >"$DIR/token" 2>/dev/null
 
 say "Uploading"
@@ -175,7 +177,7 @@ run vacuum
 say "After the vacuum"
 run scope show "$SCOPE"
 used=$("$HAYLOFT" --json scope show "$SCOPE" | json '[s for s in d["stores"] if s["store"] == "local"][0]["bytes"]')
-[ "$used" -le 80000000 ] || fail "the local store still holds $used bytes"
+[ "$used" -le "$local_limit" ] || fail "the local store still holds $used bytes"
 again=$("$HAYLOFT" --json vacuum --dry-run | json 'len(d["moves"])')
 [ "$again" -eq 0 ] || fail "a second run would make $again more moves"
 echo "A second run would do nothing."

@@ -2,6 +2,7 @@
 
 mod acceptance;
 mod cli;
+mod cli_faults;
 mod config;
 mod conformance;
 mod planner;
