@@ -152,6 +152,13 @@ impl Tx<'_> {
         Ok(found)
     }
 
+    /// Revokes every token of a scope.
+    pub fn delete_tokens_of(&mut self, scope: ScopeId) -> Result<(), CatalogueError> {
+        let of_scope = self.settings.tokens.values().filter(|t| t.scope == Some(scope));
+        let ids: Vec<String> = of_scope.map(|t| t.id.clone()).collect();
+        ids.iter().try_for_each(|id| self.delete_token(id).map(drop))
+    }
+
     pub fn put_session(
         &mut self,
         secret: &Digest,
