@@ -196,7 +196,7 @@ impl S3Store {
                 call.headers.insert(HeaderName::from_static(name), value);
             }
         }
-        call.payload = Payload::Memory { bytes, sha256 };
+        call.payload = Payload::Memory { bytes, sha256, _share: None };
         self.client.send(&call).await?;
         Ok(())
     }

@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::task::JoinSet;
 
 use super::S3Store;
+use super::budget;
 use super::client::{Call, Client, LONG_PATIENCE, PATIENCE, Payload, UPLOAD_PATIENCE, read_text};
 use super::control::{header, parse};
 use super::trouble::{Kind, Trouble};
@@ -219,8 +220,9 @@ impl Upload {
         for number in 1.. {
             let len = part.min(left);
             let payload = if part <= LARGEST_IN_MEMORY {
+                let share = budget::take(len).await;
                 let bytes = memory_part(&mut stream, &mut rest, &mut intake, len).await?;
-                hashed(bytes).await?
+                hashed(bytes, share).await?
             } else {
                 spool_part(&mut stream, &mut rest, &mut intake, len).await?
             };
@@ -352,7 +354,7 @@ async fn next_piece(
     Ok(rest.split_to(rest.len().min(usize_of(wanted))))
 }
 
-async fn memory_part(
+pub(super) async fn memory_part(
     stream: &mut ByteStream,
     rest: &mut Bytes,
     intake: &mut Intake,
@@ -407,7 +409,7 @@ fn spool_trouble(error: &std::io::Error) -> StoreError {
 }
 
 /// Nothing may follow the declared size.
-async fn ensure_end(
+pub(super) async fn ensure_end(
     stream: &mut ByteStream,
     rest: &Bytes,
     intake: &mut Intake,
