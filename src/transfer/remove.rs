@@ -99,14 +99,18 @@ impl Transfer {
     }
 
     /// Deletes a file that no scope has: all its replicas go (SPEC 7, phase 1). False when a scope
-    /// has it again.
+    /// has it again, or an upload that is under way relies on a replica.
     pub async fn delete_unreferenced(&self, file: FileId) -> Result<bool, CatalogueError> {
+        let pinned = self.pins.checker();
         let stores = self
             .catalogue
             .write(move |tx| {
                 let Some(mut row) = tx.file(file)?.filter(|f| f.members.is_empty()) else {
                     return Ok::<_, CatalogueError>(None);
                 };
+                if row.replicas.iter().any(|r| pinned(r.store, file)) {
+                    return Ok(None);
+                }
                 // A missing replica has no bytes to wait for.
                 row.replicas.retain(|r| r.state != ReplicaState::Missing);
                 for replica in &mut row.replicas {
