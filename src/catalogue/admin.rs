@@ -174,6 +174,20 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Forgets sessions and links that have expired.
+    pub fn expire_sessions(&mut self) -> Result<(), CatalogueError> {
+        let now = self.now();
+        let expired = |bytes: &[u8]| {
+            records::decode_json::<Session>(bytes).is_ok_and(|s| s.expires_at <= now)
+        };
+        let any = self.sessions.iter()?.any(|row| row.is_ok_and(|(_, v)| expired(v.value())));
+        if any {
+            self.dirty = true;
+            self.sessions.retain(|_, bytes| !expired(bytes))?;
+        }
+        Ok(())
+    }
+
     /// Removes and returns a session or link: whoever gets it has used it up.
     pub fn take_session(&mut self, secret: &Digest) -> Result<Option<Session>, CatalogueError> {
         self.dirty = true;

@@ -91,7 +91,7 @@ impl Transfer {
             after = Some(last.id);
             // Concurrent deletions share round trips and commits.
             let ids: Vec<FileId> = page.iter().map(|file| file.id).collect();
-            let jobs = ids.into_iter().map(|file| self.reap_one(store, file));
+            let jobs = ids.into_iter().map(|id| self.reap_one(store, id));
             let mut done = futures_util::stream::StreamExt::buffer_unordered(
                 futures_util::stream::iter(jobs),
                 16,
