@@ -11,6 +11,7 @@ mod routes;
 mod scopes;
 mod stores;
 mod tokens;
+mod vacuum;
 
 use extract::{Input, Names, Query, Who};
 use failure::Failure;

@@ -7,7 +7,7 @@ use axum::routing::{delete, get, patch, post, put};
 use utoipa::OpenApi;
 
 use super::openapi::Access;
-use super::{instance, links, scopes, stores, tokens};
+use super::{instance, links, scopes, stores, tokens, vacuum};
 use crate::app::App;
 
 macro_rules! routes {
@@ -61,6 +61,17 @@ routes! {
     get "/api/v1/stores/{store}/deletion" => stores::deletion;
     post "/api/v1/stores/{store}/check" => stores::check;
     get "/api/v1/stores/{store}/evacuation" => stores::evacuation;
+    post "/api/v1/stores/{store}/reconcile" => vacuum::reconcile;
+    post "/api/v1/stores/{store}/sweep" => vacuum::sweep;
+    post "/api/v1/verify" => vacuum::verify;
+    get "/api/v1/vacuum/plan" => vacuum::plan;
+    get "/api/v1/vacuum/runs" => vacuum::list;
+    post "/api/v1/vacuum/runs" => vacuum::start;
+    get "/api/v1/vacuum/runs/{id}" => vacuum::show;
+    delete "/api/v1/vacuum/runs/{id}" => vacuum::cancel;
+    post "/api/v1/vacuum/runs/{id}/pause" => vacuum::pause;
+    post "/api/v1/vacuum/runs/{id}/resume" => vacuum::resume;
+    get "/api/v1/vacuum/runs/{id}/events" => vacuum::events;
     get "/api/v1/tokens" => tokens::list;
     post "/api/v1/tokens" => tokens::create;
     delete "/api/v1/tokens/{id}" => tokens::revoke;
