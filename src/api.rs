@@ -17,6 +17,15 @@ fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     Option::<T>::deserialize(d).map(Some)
 }
 
+/// Only an object or null will do: serde's derived structs would take an array too.
+fn object<'de, T: serde::de::DeserializeOwned, D: Deserializer<'de>>(
+    d: D,
+) -> Result<Option<T>, D::Error> {
+    let map = Option::<serde_json::Map<String, serde_json::Value>>::deserialize(d)?;
+    let read = |map| serde_json::from_value(serde_json::Value::Object(map));
+    map.map(read).transpose().map_err(serde::de::Error::custom)
+}
+
 /// An error answer (RFC 9457).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
@@ -181,7 +190,7 @@ pub struct LinkChange {
     #[schema(value_type = Option<i32>)]
     pub download_priority: Option<Option<i32>>,
     /// Only these keys of the policy change.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "object", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub policy: Option<PolicyChange>,
     /// Goes through although it breaks another link's drain target.

@@ -18,6 +18,8 @@ use crate::planner::upload_order;
 /// Files named when not all are asked for.
 const FIRST: u64 = 10;
 const PAGE: usize = 1000;
+/// Files looked at to name the first ones: the counts are exact without.
+const LOOKED_AT: usize = 1_000_000;
 
 /// Which of the files concerned to name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -221,11 +223,13 @@ fn name_files(
         .collect();
     let mut found: BTreeMap<ScopeId, Vec<EvacuationFile>> = BTreeMap::new();
     let mut after = None;
-    while !open.is_empty() {
+    let mut looked_at = 0;
+    while !open.is_empty() && (naming == Naming::All || looked_at < LOOKED_AT) {
         let snapshot = app.catalogue.snapshot()?;
         let page = snapshot.files_of_store(store, after, PAGE)?;
         let Some(last) = page.last() else { break };
         after = Some(last.id);
+        looked_at += page.len();
         for (file, scope) in page.iter().flat_map(|f| f.scopes().map(move |s| (f, s))) {
             let Some(wanted) = open.get_mut(&scope) else { continue };
             if fate::without(topology, file, scope, store) == Fate::Safe {

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::audit::Change;
 use super::retained::{unavailable, world_now};
-use super::{Actor, OpError, blocking, find_scope};
+use super::{Actor, OpError, admitted, blocking, find_scope};
 use crate::api::{
     Explanation, FileView, ListedEntry, Listing, ReplicaExplanation, ReplicaView, Role,
 };
@@ -30,8 +30,7 @@ pub async fn list(
     after: Option<&str>,
     limit: Option<usize>,
 ) -> Result<Listing, OpError> {
-    let scope = find_scope(&app.catalogue.settings().topology, scope)?.id;
-    actor.require(Role::Read, scope)?;
+    let scope = admitted(app, actor, scope, Role::Read)?;
     let limit = limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
     let (prefix, after) = (prefix.to_owned(), after.map(str::to_owned));
     blocking(app, move |app| {
@@ -108,8 +107,7 @@ pub async fn show(
     scope: &ScopeName,
     path: &FilePath,
 ) -> Result<FileView, OpError> {
-    let scope = find_scope(&app.catalogue.settings().topology, scope)?.id;
-    actor.require(Role::Admin, scope)?;
+    let scope = admitted(app, actor, scope, Role::Admin)?;
     shown(app, scope, path).await
 }
 
@@ -130,9 +128,8 @@ pub async fn explain(
     scope: &ScopeName,
     path: &FilePath,
 ) -> Result<Explanation, OpError> {
+    let scope = admitted(app, actor, scope, Role::Admin)?;
     let settings = app.catalogue.settings();
-    let scope = find_scope(&settings.topology, scope)?.id;
-    actor.require(Role::Admin, scope)?;
     let path_here = path.clone();
     let found = {
         let settings = Arc::clone(&settings);
@@ -212,8 +209,7 @@ pub async fn undelete(
     scope: &ScopeName,
     path: &FilePath,
 ) -> Result<FileView, OpError> {
-    let id = find_scope(&app.catalogue.settings().topology, scope)?.id;
-    actor.require(Role::Write, id)?;
+    let id = admitted(app, actor, scope, Role::Write)?;
     let (actor, name, path_here) = (actor.clone(), scope.clone(), path.clone());
     app.catalogue
         .write(move |tx| {

@@ -3,11 +3,20 @@
 use super::{Force, OpError};
 use crate::domain::{Link, Policy, ScopeId, StoreId, Topology};
 
-/// Checks `link` as part of `topology`, which need not contain it yet.
-pub(super) fn check(topology: &Topology, link: &Link, force: Force) -> Result<(), OpError> {
+/// Checks `link` as what `topology` is to hold in place of `old`. A rule that was broken by force
+/// before does not stand in the way of changes that do not concern it.
+pub(super) fn check(
+    topology: &Topology,
+    old: Option<&Link>,
+    link: &Link,
+    force: Force,
+) -> Result<(), OpError> {
     link.policy.check().map_err(|e| OpError::Invalid(e.to_string()))?;
-    check_target(topology, link)?;
-    if force == Force::No {
+    if old.is_none_or(|old| old.policy.drain != link.policy.drain) {
+        check_target(topology, link)?;
+    }
+    let unfit_before = old.is_some_and(|old| unfit(&old.policy).is_some());
+    if force == Force::No && !unfit_before {
         keep_standing_drains(topology, link)?;
     }
     Ok(())

@@ -37,9 +37,8 @@ pub async fn show(
     scope: &ScopeName,
     store: &StoreName,
 ) -> Result<LinkView, OpError> {
-    let settings = app.catalogue.settings();
-    let (scope, store) = pair(&settings.topology, scope, store)?;
-    actor.require(Role::Admin, scope)?;
+    let scope = super::admitted(app, actor, scope, Role::Admin)?;
+    let store = find_store(&app.catalogue.settings().topology, store)?.id;
     view(app, scope, store).await
 }
 
@@ -117,7 +116,7 @@ pub(super) fn insert(
     force: Force,
 ) -> Result<(), OpError> {
     check_shared(tx.topology(), &link)?;
-    link_rules::check(tx.topology(), &link, force)?;
+    link_rules::check(tx.topology(), None, &link, force)?;
     let subject = subject(tx.topology(), &link);
     Change::new("link.add", subject).after(link_value(&link)).record(tx, actor)?;
     Ok(tx.put_link(link)?)
@@ -201,7 +200,7 @@ fn replace(
     if *old == new {
         return Ok(());
     }
-    link_rules::check(tx.topology(), &new, force)?;
+    link_rules::check(tx.topology(), Some(old), &new, force)?;
     Change::new("link.edit", subject(tx.topology(), &new))
         .before(link_value(old))
         .after(link_value(&new))

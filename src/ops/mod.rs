@@ -31,8 +31,9 @@ pub use access::{Actor, Grant};
 pub use bootstrap::bootstrap;
 pub use error::OpError;
 
+use crate::api::Role;
 use crate::app::App;
-use crate::domain::{Scope, ScopeName, Store, StoreName, Topology};
+use crate::domain::{Scope, ScopeId, ScopeName, Store, StoreName, Topology};
 
 /// Whether a refusal may be overridden.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +51,19 @@ impl From<bool> for Force {
 /// The scope of that name.
 pub fn find_scope<'a>(topology: &'a Topology, name: &ScopeName) -> Result<&'a Scope, OpError> {
     topology.scope(name.as_str()).ok_or_else(|| OpError::not_found("scope", name.as_str()))
+}
+
+/// The scope, if the actor has at least `role` in it. Who may not cannot tell an unknown scope from a
+/// closed one.
+fn admitted(app: &App, actor: &Actor, name: &ScopeName, role: Role) -> Result<ScopeId, OpError> {
+    let settings = app.catalogue.settings();
+    match settings.topology.scope(name.as_str()) {
+        Some(scope) => actor.require(role, scope.id).map(|()| scope.id),
+        // No scope has the id 0: this asks for the role in all of them.
+        None => actor
+            .require(role, ScopeId(0))
+            .and_then(|()| Err(OpError::not_found("scope", name.as_str()))),
+    }
 }
 
 /// The store of that name.

@@ -35,8 +35,7 @@ pub async fn list(app: &Arc<App>, actor: &Actor) -> Result<Vec<ScopeView>, OpErr
 }
 
 pub async fn show(app: &Arc<App>, actor: &Actor, name: &ScopeName) -> Result<ScopeView, OpError> {
-    let settings = app.catalogue.settings();
-    actor.require(Role::Admin, find_scope(&settings.topology, name)?.id)?;
+    super::admitted(app, actor, name, Role::Admin)?;
     shown(app, name).await
 }
 

@@ -243,3 +243,155 @@ fn takes_overflow(topology: &Topology, scope: ScopeId, store: StoreId) -> Option
     let links = upload_order(topology, scope);
     links.iter().find(|l| l.store != store && !l.policy.drain.is_on()).map(|l| l.store)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Count;
+    use crate::catalogue::Holders;
+    use crate::domain::{
+        BackendConfig, Checksum, Credentials, Drain, LocalConfig, Policy, S3Config, Scope,
+        ScopeName, ServeMode, StoreName, Timestamp,
+    };
+
+    const SCOPE: ScopeId = ScopeId(1);
+    const LOCAL: StoreId = StoreId(1);
+    const CLOUD: StoreId = StoreId(2);
+
+    fn store(id: StoreId, name: &str, backend: BackendConfig) -> Store {
+        Store {
+            id,
+            name: StoreName::new(name).expect("a name"),
+            uid: String::new(),
+            backend,
+            instance_wide: true,
+            soft_max_size: None,
+            max_size: None,
+            generation: 1,
+            created_at: Timestamp::default(),
+        }
+    }
+
+    fn s3() -> S3Config {
+        S3Config {
+            bucket: "bucket".to_owned(),
+            prefix: String::new(),
+            region: "r".to_owned(),
+            endpoint: None,
+            public_endpoint: None,
+            path_style: false,
+            storage_class: None,
+            serve: ServeMode::Redirect,
+            presign_ttl: 60,
+            longest_ttl: 60,
+            checksum: Checksum::Sha256,
+            credentials: Credentials::Env,
+        }
+    }
+
+    /// Scope s links local with priority 100 and cloud without.
+    fn topology() -> Topology {
+        let mut all = Topology::default();
+        let name = ScopeName::new("s").expect("a name");
+        let created_at = Timestamp::default();
+        all.scopes.insert(SCOPE, Scope { id: SCOPE, name, public_read: false, created_at });
+        let local = BackendConfig::Local(LocalConfig { root: "/l".into() });
+        all.stores.insert(LOCAL, store(LOCAL, "local", local));
+        all.stores.insert(CLOUD, store(CLOUD, "cloud", BackendConfig::S3(Box::new(s3()))));
+        for (store, upload_priority) in [(LOCAL, Some(100)), (CLOUD, None)] {
+            let policy = Policy::default();
+            let link = Link {
+                scope: SCOPE,
+                store,
+                upload_priority,
+                download_priority: None,
+                policy,
+                created_at,
+            };
+            all.links.insert((SCOPE, store), link);
+        }
+        all
+    }
+
+    fn held(stores: Vec<StoreId>, files: u64) -> Vec<Holders> {
+        vec![Holders { live: true, stores, count: Count { files, bytes: files * 1000 } }]
+    }
+
+    type Change = fn(&mut Topology);
+
+    fn policy(topology: &mut Topology, store: StoreId) -> &mut Policy {
+        &mut topology.links.get_mut(&(SCOPE, store)).expect("linked").policy
+    }
+
+    fn glacier(topology: &mut Topology) {
+        let glacier = S3Config { storage_class: Some("GLACIER".to_owned()), ..s3() };
+        let cloud = topology.stores.get_mut(&CLOUD).expect("there");
+        cloud.backend = BackendConfig::S3(Box::new(glacier));
+    }
+
+    fn into(name: &str) -> Drain {
+        Drain::Into(StoreName::new(name).expect("a name"))
+    }
+
+    #[test]
+    fn each_configuration_that_asks_for_trouble_has_its_warning() {
+        let cases: [(&str, StoreId, &[&str], Change); 10] = [
+            ("nothing", LOCAL, &[], |_| {}),
+            ("drain", CLOUD, &["edit-store cloud --read-only"], |t| {
+                policy(t, CLOUD).drain = Drain::Anywhere;
+            }),
+            ("populate, soft", CLOUD, &["store manage cloud --soft-max-size none"], |t| {
+                policy(t, CLOUD).populate = true;
+                t.stores.get_mut(&CLOUD).expect("there").soft_max_size = Some(1 << 40);
+            }),
+            ("archive", CLOUD, &["GLACIER", "edit-store cloud --write-only"], glacier),
+            ("remote first", CLOUD, &["default-store local"], |t| {
+                t.links.get_mut(&(SCOPE, CLOUD)).expect("linked").upload_priority = Some(101);
+            }),
+            ("no overflow", LOCAL, &["add-store STORE"], |t| {
+                policy(t, CLOUD).write_only = true;
+            }),
+            ("too small", CLOUD, &["smaller than scope s", "--max-size 2000"], |t| {
+                policy(t, CLOUD).populate = true;
+                t.stores.get_mut(&CLOUD).expect("there").max_size = Some(1999);
+            }),
+            ("into a soft limit", LOCAL, &["store manage cloud --soft-max-size none"], |t| {
+                policy(t, LOCAL).drain = into("cloud");
+                policy(t, LOCAL).read_only = true;
+                t.stores.get_mut(&CLOUD).expect("there").soft_max_size = Some(1);
+            }),
+            ("drained", CLOUD, &["edit-store cloud --no-drain"], |t| {
+                policy(t, CLOUD).drain = into("local");
+                policy(t, CLOUD).read_only = true;
+            }),
+            ("archived only", LOCAL, &["2 files", "--no-write-only"], |t| {
+                policy(t, LOCAL).write_only = true;
+            }),
+        ];
+        for (name, at, expected, change) in cases {
+            let mut topology = topology();
+            change(&mut topology);
+            let tally = Tally::new(&topology, SCOPE, held(vec![LOCAL], 2));
+            let link = topology.link(SCOPE, at).expect("linked");
+            let all = of_link(&topology, link, &tally).join("\n");
+            assert_eq!(all.is_empty(), expected.is_empty(), "{name}: {all}");
+            for text in expected {
+                assert!(all.contains(text), "{name}: {all}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_local_store_keeps_a_week_of_uploads_free() {
+        let local = |soft_max_size| Store {
+            soft_max_size,
+            ..store(LOCAL, "local", BackendConfig::Local(LocalConfig { root: "/l".into() }))
+        };
+        let facts = DiskFacts { capacity: Some(1000), week: Some(100) };
+        for (soft, warned) in [(None, true), (Some(901), true), (Some(900), false)] {
+            assert_eq!(!of_store(&local(soft), facts).is_empty(), warned, "{soft:?}");
+        }
+        assert!(of_store(&local(None), facts)[0].contains("--soft-max-size 900"));
+        assert!(of_store(&local(Some(1 << 50)), DiskFacts::default()).is_empty(), "unknown disk");
+    }
+}

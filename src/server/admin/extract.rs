@@ -55,20 +55,46 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     }
 }
 
-/// A JSON body; an absent one is the empty object. Unknown keys and wrong types are refused [37].
+/// A JSON object; an absent body is the empty one. Unknown keys and wrong types are refused [37].
 pub struct Input<T>(pub T);
 
 impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Input<T> {
     type Rejection = Failure;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Failure> {
-        let body = to_bytes(request.into_body(), LARGEST_BODY).await.map_err(|_| {
-            let detail = format!("the body is incomplete, or larger than {LARGEST_BODY} bytes");
-            Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "request-too-large", detail)
-        })?;
-        let json: &[u8] = if body.is_empty() { b"{}" } else { &body };
-        serde_json::from_slice(json).map(Self).map_err(|e| {
-            Failure::invalid("invalid-request", format!("the JSON body cannot be taken: {e}"))
-        })
+        let body = whole(request).await?;
+        let json = match body.trim_ascii() {
+            b"" | b"null" => b"{}",
+            json => json,
+        };
+        // Serde's derived structs would take an array too.
+        if !json.starts_with(b"{") {
+            return Err(Failure::invalid("invalid-request", "the body must be a JSON object"));
+        }
+        parse(json).map(Self)
     }
+}
+
+/// A JSON array.
+pub struct InputList<T>(pub Vec<T>);
+
+impl<T: DeserializeOwned, S: Sync> FromRequest<S> for InputList<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Failure> {
+        parse(&whole(request).await?).map(Self)
+    }
+}
+
+async fn whole(request: Request) -> Result<axum::body::Bytes, Failure> {
+    to_bytes(request.into_body(), LARGEST_BODY).await.map_err(|_| {
+        let detail = format!("the body is incomplete, or larger than {LARGEST_BODY} bytes");
+        Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "request-too-large", detail)
+    })
+}
+
+fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(json).map_err(|e| {
+        Failure::invalid("invalid-request", format!("the JSON body cannot be taken: {e}"))
+    })
 }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::openapi::{Errors, document};
-use super::{Answer, Failure, Input, Query, Who};
+use super::{Answer, Failure, InputList, Query, Who};
 use crate::api::{AuditEntry, Status, Workspace, WorkspacesImported};
 use crate::app::App;
 use crate::ops;
@@ -58,7 +58,7 @@ pub async fn audit(
 pub async fn import_workspaces(
     State(app): State<Arc<App>>,
     Who(actor): Who,
-    Input(workspaces): Input<Vec<Workspace>>,
+    InputList(workspaces): InputList<Workspace>,
 ) -> Answer<Json<WorkspacesImported>> {
     Ok(Json(ops::import_workspaces::import_workspaces(&app, &actor, &workspaces).await?))
 }

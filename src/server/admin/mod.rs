@@ -13,7 +13,7 @@ mod stores;
 mod tokens;
 mod vacuum;
 
-use extract::{Input, Names, Query, Who};
+use extract::{Input, InputList, Names, Query, Who};
 use failure::Failure;
 
 pub use openapi::document;

@@ -69,12 +69,12 @@ async fn tokens_are_shown_once_and_kept_as_digests() {
     assert!(!listed.to_string().contains(token));
     let a = house.app.catalogue.settings().topology.scope("a").expect("it").id;
     let own = actor(Role::Admin, Some(a));
-    let make = |scope: Value| {
+    let attempt = |scope: Value| {
         let body = json!({"name": "x", "role": "admin", "scope": scope});
         house.ask_as(own.clone(), Method::POST, "/api/v1/tokens", Some(body))
     };
-    assert_eq!(make(json!("a")).await.status, 201);
-    assert_eq!(make(Value::Null).await.status, 403, "no token beyond the own scope");
+    assert_eq!(attempt(json!("a")).await.status, 201);
+    assert_eq!(attempt(Value::Null).await.status, 403, "no token beyond the own scope");
     let wide = house.post("tokens", json!({"name": "w", "role": "read"})).await.ok();
     let path = format!("/api/v1/tokens/{}", wide["id"].as_str().expect("id"));
     assert_eq!(house.ask_as(own, Method::DELETE, &path, None).await.status, 404);

@@ -103,7 +103,8 @@ async fn a_change_that_breaks_a_standing_drain_target_needs_force() {
     let forced = json!({"policy": {"read_only": true}, "force": true});
     house.edit("s", "y", forced).await.ok();
     // What does not concern the target goes through.
-    house.edit("s", "x", json!({"upload_priority": 3})).await.refused(409, "drain-target-refused");
+    house.edit("s", "x", json!({"upload_priority": 3})).await.ok();
+    house.edit("s", "y", json!({"upload_priority": 3})).await.ok();
 }
 
 #[tokio::test]
