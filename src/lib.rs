@@ -10,5 +10,6 @@ pub mod maintenance;
 pub mod ops;
 pub mod planner;
 pub mod random;
+pub mod server;
 pub mod stores;
 pub mod transfer;
