@@ -157,6 +157,13 @@ impl Tx<'_> {
         Ok(found)
     }
 
+    /// Revokes every token of a scope.
+    pub fn delete_tokens_of(&mut self, scope: ScopeId) -> Result<(), CatalogueError> {
+        let of_scope = self.settings.tokens.values().filter(|t| t.scope == Some(scope));
+        let ids: Vec<String> = of_scope.map(|t| t.id.clone()).collect();
+        ids.iter().try_for_each(|id| self.delete_token(id).map(drop))
+    }
+
     pub fn put_session(
         &mut self,
         secret: &Digest,
@@ -169,6 +176,20 @@ impl Tx<'_> {
             records::decode_json::<Session>(bytes).is_ok_and(|s| s.expires_at > now)
         })?;
         self.sessions.insert(&secret.0, records::encode_json(session)?.as_slice())?;
+        Ok(())
+    }
+
+    /// Forgets sessions and links that have expired.
+    pub fn expire_sessions(&mut self) -> Result<(), CatalogueError> {
+        let now = self.now();
+        let expired = |bytes: &[u8]| {
+            records::decode_json::<Session>(bytes).is_ok_and(|s| s.expires_at <= now)
+        };
+        let any = self.sessions.iter()?.any(|row| row.is_ok_and(|(_, v)| expired(v.value())));
+        if any {
+            self.dirty = true;
+            self.sessions.retain(|_, bytes| !expired(bytes))?;
+        }
         Ok(())
     }
 

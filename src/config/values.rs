@@ -127,7 +127,7 @@ pub fn show_duration(d: Duration) -> String {
     let seconds = d.as_secs();
     [(86_400 * 7, 86_400, "d"), (3600, 3600, "h"), (60, 60, "m")]
         .iter()
-        .find(|(from, unit, _)| seconds >= *from && seconds % unit == 0)
+        .find(|(from, unit, _)| seconds >= *from && seconds.is_multiple_of(*unit))
         .map_or_else(
             || format!("{seconds}s"),
             |(_, unit, name)| format!("{}{name}", seconds / unit),
@@ -148,7 +148,7 @@ pub fn show_size(bytes: u64) -> String {
     ];
     UNITS
         .iter()
-        .find(|(unit, _)| bytes > 0 && bytes % unit == 0)
+        .find(|(unit, _)| bytes > 0 && bytes.is_multiple_of(*unit))
         .map_or_else(|| bytes.to_string(), |(unit, name)| format!("{}{name}", bytes / unit))
 }
 

@@ -1,7 +1,7 @@
 //! `drain`: the scope's files leave the store, for anywhere or for a named store (SPEC 7).
 
 use super::decide::{Decision, Note};
-use super::placement::{named_obstacle, source, targets};
+use super::placement::{is_readable, named_obstacle, source, targets};
 use super::plan::{Move, Reason};
 use super::populate::no_source;
 use super::removal::{CONFIRMED, Pin, keeps_another, removable};
@@ -69,16 +69,12 @@ fn best_target(
     file: &File,
     link: &Link,
 ) -> Result<StoreId, Cause> {
-    let found = targets(world, usage, link.scope, file, link.store);
-    let first = found.as_ref().ok().and_then(|list| list.first().copied());
-    // No target holds the file, so the source does not depend on which one it is.
-    if source(world, link.scope, file, first.unwrap_or(StoreId(u32::MAX))).is_none() {
+    if !is_readable(world, link.scope, file) {
         return Err(no_source(world, link.scope, file));
     }
-    match found {
-        Err(obstacle) => Err(Cause::NoTarget { obstacle }),
-        Ok(_) => first.ok_or(Cause::NoTarget { obstacle: Obstacle::NoneAccepts }),
-    }
+    let list = targets(world, usage, link.scope, file, link.store)?;
+    let none = Cause::NoTarget { store: link.store, obstacle: Obstacle::NoneAccepts };
+    list.first().copied().ok_or(none)
 }
 
 /// Copies even when other scopes keep the source: their pins may go one day, the copy is there then.

@@ -1,17 +1,14 @@
 //! Goes through the phases of a run, batch by batch, until a pass changes nothing.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use super::clean_up::clean_up;
-use super::decide::{Decision, Note};
-use super::drain::drain;
+use super::decide::Note;
 use super::ledger::{Ledger, Place, SHOWN_DIGESTS};
 use super::plan::{Action, Batch, Move, MoveResult, Phase};
-use super::populate::populate;
 use super::report::{Cause, Over, Report};
-use super::shed::{shed_scope, shed_store};
 use super::snapshot::Snapshot;
-use super::units::{Unit, is_idle, limit_of, used, waiting};
+use super::units::{Unit, decide, is_idle, limit_of, used, waiting};
 use super::usage::{Count, Usage};
 use super::world::World;
 use crate::domain::{Digest, File, FileId, ScopeId, StoreId, Timestamp, Topology};
@@ -19,15 +16,16 @@ use crate::domain::{Digest, File, FileId, ScopeId, StoreId, Timestamp, Topology}
 /// Moves in a batch. The last file's decision may exceed it by a copy per scope.
 const BATCH: usize = 256;
 
-/// Files read from the snapshot at once.
-const PAGE: usize = 512;
+/// Files read from the snapshot at once: a page whose files all move fills a batch.
+const PAGE: usize = BATCH;
 
 /// Failed moves remembered, so that they are not tried again. With more, the run ends with its pass.
 const FAILURES: usize = 10_000;
 
-/// Bounds a run beside which clients never stop uploading. Without them a pass moves something that
-/// was never moved before, so that a run ends by itself, in practice after two or three passes.
-const PASSES: u32 = 1000;
+/// Bounds a run beside which clients never stop uploading into a store that is over its limit.
+/// Without them each pass moves something that was never moved before and a run ends by itself, in
+/// practice after two or three passes.
+const PASSES: u32 = 100;
 
 /// Where a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,8 +56,10 @@ pub struct Driver {
     walk: Walk,
     /// Whether this pass has changed anything.
     changed: bool,
-    /// The batch that is being executed, and which of its files are older than the run.
-    pending: Option<(Batch, Vec<bool>)>,
+    /// The batch that is being executed.
+    pending: Option<Batch>,
+    /// The newest file when the run began; later ones are left to the next run.
+    newest: Option<FileId>,
     failed: BTreeSet<Attempt>,
     is_last_pass: bool,
 }
@@ -82,8 +82,25 @@ struct Walk {
 /// Moves collected from one page after the other, and the bytes as they will be after them.
 struct Harvest {
     moves: Vec<Move>,
-    is_old: Vec<bool>,
     usage: Usage,
+}
+
+impl Harvest {
+    /// Enough for a batch, or for the limit: shedding goes no further.
+    fn is_full(&self, world: &World<'_>, unit: Unit) -> bool {
+        let is_met = || limit_of(unit, world).is_none_or(|limit| used(unit, &self.usage) <= limit);
+        self.moves.len() >= BATCH || (unit.phase.is_limit() && is_met())
+    }
+
+    fn add(&mut self, world: &World<'_>, file: &File, moves: Vec<Move>) {
+        let mut before = Cow::Borrowed(file);
+        for step in moves {
+            let after = world.after(&before, &step);
+            self.usage.replace(&before, &after);
+            before = Cow::Owned(after);
+            self.moves.push(step);
+        }
+    }
 }
 
 impl Driver {
@@ -100,6 +117,9 @@ impl Driver {
     ) -> Result<Option<Batch>, S::Error> {
         // A batch nobody reported on has not happened as far as anyone knows.
         self.pending = None;
+        if self.newest.is_none() {
+            self.newest = Some(snapshot.newest()?);
+        }
         let mut usage = snapshot.usage()?;
         loop {
             let Some(unit) = self.unit(world) else { return Ok(None) };
@@ -116,7 +136,7 @@ impl Driver {
                 store: unit.store,
                 moves: harvest.moves,
             };
-            self.pending = Some((batch.clone(), harvest.is_old));
+            self.pending = Some(batch.clone());
             return Ok(Some(batch));
         }
     }
@@ -124,15 +144,13 @@ impl Driver {
     /// Tells what became of the last batch, one result per move in its order. A move without a
     /// result counts as skipped.
     pub fn executed(&mut self, results: &[MoveResult]) {
-        let Some((batch, is_old)) = self.pending.take() else { return };
+        let Some(batch) = self.pending.take() else { return };
         for (i, (step, result)) in batch.moves.iter().zip(results).enumerate() {
             let completes = completed_later(&batch, results, i);
             self.ledger.result(&batch, step, result, completes);
             match result {
-                // What was uploaded during the run must not keep it going.
-                MoveResult::Done | MoveResult::Copied => {
-                    self.changed |= is_old.get(i).copied().unwrap_or(true);
-                }
+                MoveResult::Done => self.changed = true,
+                MoveResult::Copied => self.changed |= step.action != Action::Remove,
                 MoveResult::Failed { .. } => self.remember_failure(step),
                 MoveResult::Skipped => {}
             }
@@ -194,7 +212,10 @@ impl Driver {
         usage: Usage,
         unit: Unit,
     ) -> Result<Harvest, S::Error> {
-        let mut harvest = Harvest { moves: Vec::new(), is_old: Vec::new(), usage };
+        let mut harvest = Harvest { moves: Vec::new(), usage };
+        if !unit.is_asked_for(world) {
+            return Ok(harvest);
+        }
         if !self.walk.started {
             self.walk.started = true;
             if is_idle(unit, snapshot, world, &harvest.usage)? {
@@ -208,24 +229,29 @@ impl Driver {
             }
             return Ok(harvest);
         }
-        loop {
+        while !harvest.is_full(world, unit) {
             let page = self.page(snapshot, unit)?;
-            let is_end = page.is_empty();
-            for file in page {
-                if harvest.moves.len() >= BATCH || is_satisfied(unit, world, &harvest.usage) {
-                    return Ok(harvest);
-                }
-                self.walk.by_id = Some(file.id);
-                self.walk.by_use = Some((file.last_used, file.id));
-                self.consider(world, &mut harvest, unit, &file);
-            }
-            if is_end {
+            if page.is_empty() {
                 if harvest.moves.is_empty() {
                     self.note_excess(world, &harvest.usage, unit);
                 }
-                return Ok(harvest);
+                break;
+            }
+            for file in page {
+                if harvest.is_full(world, unit) {
+                    break;
+                }
+                self.walk.by_id = Some(file.id);
+                self.walk.by_use = Some((file.last_used, file.id));
+                if self.newest.is_some_and(|newest| file.id > newest) {
+                    self.walk.over.newer += 1;
+                    self.stick(file.size, file.digest);
+                } else {
+                    self.consider(world, &mut harvest, unit, &file);
+                }
             }
         }
+        Ok(harvest)
     }
 
     fn page<S: Snapshot>(&self, snapshot: &S, unit: Unit) -> Result<Vec<File>, S::Error> {
@@ -248,21 +274,13 @@ impl Driver {
             self.stick(file.size, file.digest);
             return;
         }
-        let mut file_now = file.clone();
-        for step in decision.moves {
-            let after = world.after(&file_now, &step);
-            harvest.usage.replace(&file_now, &after);
-            file_now = after;
-            harvest.moves.push(step);
-            harvest.is_old.push(file.created_at <= world.now);
-        }
+        harvest.add(world, file, decision.moves);
         if let Some(note) = decision.note {
             self.take_note(unit, note, file);
         }
     }
 
     fn take_note(&mut self, unit: Unit, note: Note, file: &File) {
-        let limited = matches!(unit.phase, Phase::ScopeLimit | Phase::StoreLimit);
         match note {
             Note::InGrace => {}
             Note::LeftToDrain => {
@@ -275,7 +293,7 @@ impl Driver {
                 self.stick(file.size, file.digest);
             }
             // Files that stay are no error of their own as long as enough others go.
-            Note::Unmet(cause) if limited => {
+            Note::Unmet(cause) if unit.phase.is_limit() => {
                 let over = &mut self.walk.over;
                 match cause {
                     Cause::NoTarget { .. } => over.no_target += 1,
@@ -309,24 +327,6 @@ impl Driver {
             );
         }
     }
-}
-
-fn decide(world: &World<'_>, usage: &Usage, file: &File, unit: Unit) -> Decision {
-    match (unit.phase, unit.scope) {
-        (Phase::Populate, Some(scope)) => populate(world, usage, file, scope, unit.store),
-        (Phase::DrainNamed | Phase::Drain, Some(scope)) => {
-            drain(world, usage, file, scope, unit.store)
-        }
-        (Phase::ScopeLimit, Some(scope)) => shed_scope(world, usage, file, scope, unit.store),
-        (Phase::StoreLimit, _) => shed_store(world, usage, file, unit.store),
-        (_, _) => clean_up(world, file, unit.store),
-    }
-}
-
-/// Shedding goes no further than its limit.
-fn is_satisfied(unit: Unit, world: &World<'_>, usage: &Usage) -> bool {
-    matches!(unit.phase, Phase::ScopeLimit | Phase::StoreLimit)
-        && limit_of(unit, world).is_none_or(|limit| used(unit, usage) <= limit)
 }
 
 fn completed_later(batch: &Batch, results: &[MoveResult], at: usize) -> bool {

@@ -156,7 +156,9 @@ fn class_of(cause: &Cause) -> Cause {
     };
     match cause {
         Cause::NoRoom { .. } => Cause::NoRoom { limit: Limit::Max },
-        Cause::NoTarget { obstacle } => Cause::NoTarget { obstacle: merged(obstacle) },
+        Cause::NoTarget { obstacle, .. } => {
+            Cause::NoTarget { store: StoreId::default(), obstacle: merged(obstacle) }
+        }
         Cause::NamedTarget { target, obstacle } => {
             Cause::NamedTarget { target: *target, obstacle: merged(obstacle) }
         }

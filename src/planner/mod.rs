@@ -9,6 +9,7 @@ mod clean_up;
 mod decide;
 mod drain;
 mod driver;
+mod explain;
 mod ledger;
 mod overlay;
 mod placement;
@@ -27,10 +28,11 @@ pub use clean_up::{clean_up, is_residual};
 pub use decide::{Decision, Note};
 pub use drain::drain;
 pub use driver::{Driver, Position};
+pub use explain::{Verdict, explain};
 pub use overlay::{Overlay, plan_all};
 pub use placement::{
-    blocking_limit, cannot_receive, download_order, fits, named_obstacle, source, targets,
-    upload_order,
+    blocking_limit, cannot_receive, download_order, fits, is_readable, named_obstacle, source,
+    targets, upload_order,
 };
 pub use plan::{Action, Batch, Move, MoveResult, Phase, Plan, Reason};
 pub use populate::populate;
@@ -38,5 +40,6 @@ pub use removal::{CONFIRMED, Pin, keeps_another, removable};
 pub use report::{Cause, ErrorClass, Limit, Obstacle, Over, Report, Retained};
 pub use shed::{shed_scope, shed_store};
 pub use snapshot::Snapshot;
+pub use units::ahead;
 pub use usage::{Count, Usage};
 pub use world::World;

@@ -3,7 +3,7 @@
 
 use std::cmp::Reverse;
 
-use super::report::{Limit, Obstacle};
+use super::report::{Cause, Limit, Obstacle};
 use super::usage::Usage;
 use super::world::World;
 use crate::domain::{File, Link, ReplicaState, ScopeId, StoreId, StoreName, Topology};
@@ -81,27 +81,35 @@ pub fn source(world: &World<'_>, scope: ScopeId, file: &File, target: StoreId) -
         .find(|store| *store != target && world.is_available(*store))
 }
 
+/// Whether any source serves the scope now.
+pub fn is_readable(world: &World<'_>, scope: ScopeId, file: &File) -> bool {
+    download_order(world.topology, scope, file).into_iter().any(|s| world.is_available(s))
+}
+
 /// Stores of the scope that may receive `file` when it leaves `leaving`, best first (SPEC 7,
-/// targets for `drain: true` and for shedding). `Err` tells what stands in the way.
+/// targets for `drain: true` and for shedding). `Err` is the `NoTarget` that names what stands in the
+/// way of the one that came closest.
 pub fn targets(
     world: &World<'_>,
     usage: &Usage,
     scope: ScopeId,
     file: &File,
     leaving: StoreId,
-) -> Result<Vec<StoreId>, Obstacle> {
+) -> Result<Vec<StoreId>, Cause> {
     let mut found = Vec::new();
-    let mut worst = Obstacle::NoneAccepts;
+    let mut nearest = (Obstacle::NoneAccepts, leaving);
     for link in upload_order(world.topology, scope) {
         if link.store == leaving {
             continue;
         }
         match obstacle(world, usage, file, link.store) {
             None => found.push(link.store),
-            Some(o) => worst = worst.max(o),
+            Some(o) if o > nearest.0 => nearest = (o, link.store),
+            Some(_) => {}
         }
     }
-    if found.is_empty() { Err(worst) } else { Ok(found) }
+    let (obstacle, store) = nearest;
+    if found.is_empty() { Err(Cause::NoTarget { store, obstacle }) } else { Ok(found) }
 }
 
 fn obstacle(world: &World<'_>, usage: &Usage, file: &File, store: StoreId) -> Option<Obstacle> {

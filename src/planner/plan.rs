@@ -31,6 +31,11 @@ impl Phase {
         Self::StoreLimit,
     ];
 
+    /// True for the phases that shed to a limit.
+    pub fn is_limit(self) -> bool {
+        matches!(self, Self::ScopeLimit | Self::StoreLimit)
+    }
+
     /// The word in reports, logs and JSON; both kinds of drain are one phase to a reader.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -21,7 +21,7 @@ pub enum Limit {
     Scope { scope: ScopeId },
 }
 
-/// Why a store is no target.
+/// Why a store is no target; later ones are nearer to being one, and are reported first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Obstacle {
@@ -63,8 +63,8 @@ pub enum Cause {
     NoRoom { limit: Limit },
     /// A populate target is busy with an earlier removal or write of the file.
     Unsettled,
-    /// No store of the scope can take the file.
-    NoTarget { obstacle: Obstacle },
+    /// No store of the scope can take the file; `store` is the one that came closest.
+    NoTarget { store: StoreId, obstacle: Obstacle },
     /// The named store cannot take the file.
     NamedTarget { target: Option<StoreId>, obstacle: Obstacle },
     /// The scope's own policy keeps the replica that it drains.
@@ -96,6 +96,8 @@ pub struct Over {
     pub draining: u64,
     /// Files whose move failed in this run.
     pub failed: u64,
+    /// Files uploaded during the run, left to the next one.
+    pub newer: u64,
 }
 
 /// One class of things undone: the same phase, scope, store and cause.
@@ -159,66 +161,78 @@ impl Limit {
 }
 
 impl Obstacle {
-    /// What is wrong with a store, as the end of a sentence about it.
-    pub fn text(self, topology: &Topology) -> String {
+    /// What is wrong with `store` and what to do about it.
+    pub fn text(self, store: StoreId, topology: &Topology) -> String {
+        let store = topology.store_name(store);
         match self {
             Self::NoneAccepts => "the scope links no other store that accepts files: link one, or \
                                   unset read_only or write_only on one"
                 .to_owned(),
-            Self::NotLinked => "it is not linked to the scope: link it, or change the drain".into(),
-            Self::ReadOnly => "it is read_only for the scope: unset that".into(),
-            Self::WriteOnly => "it is write_only for the scope: unset that".into(),
+            Self::NotLinked => {
+                format!("{store} is not linked to the scope: link it, or change the drain")
+            }
+            Self::ReadOnly => format!("{store} is read_only for the scope: unset that"),
+            Self::WriteOnly => format!("{store} is write_only for the scope: unset that"),
             Self::Draining { scope } => format!(
-                "scope {} drains it: link a store that is not drained",
+                "scope {} drains {store}: link a store that is not drained",
                 topology.scope_name(scope)
             ),
-            Self::Holds => "it has the file, in a replica that is not verified or cannot be used: \
-                            run verify --read"
-                .into(),
-            Self::Unproven => "it proves no writes: set its checksum to sha256 or readback".into(),
-            Self::Unsettled => {
-                "an earlier write or removal of the file there is not finished: the \
-                                next run goes on"
-                    .into()
+            Self::Holds => format!(
+                "{store} has it already, in a replica that is not verified or cannot be used now: \
+                 run verify --read"
+            ),
+            Self::Unproven => {
+                format!("{store} proves no writes: set its checksum to sha256 or readback")
             }
-            Self::Departed => "the file left it in this run: the next run goes on".into(),
-            Self::Unavailable => "it is unavailable: run store check".into(),
-            Self::NoRoom { limit } => {
-                format!("the file would exceed {}: raise it or free room", limit.text(topology))
-            }
+            Self::Unsettled => format!(
+                "an earlier write or removal of it in {store} is not finished: the next run goes on"
+            ),
+            Self::Departed => format!("it left {store} in this run: the next run goes on"),
+            Self::Unavailable => format!("{store} is unavailable: run store check"),
+            Self::NoRoom { limit } => format!(
+                "{store} has no room for it under {}: raise the limit or free room",
+                limit.text(topology)
+            ),
         }
     }
 }
 
 impl Cause {
-    /// What is wrong and what to do, with names.
+    /// What is wrong and what to do, with names; "it" is each of the files.
     pub fn text(&self, topology: &Topology) -> String {
         match self {
-            Self::Unavailable => "the store is unavailable: run store check; the next run goes on".into(),
-            Self::NoSource => "no store that can be used now has a replica that the scope may read".into(),
-            Self::OnlyWriteOnly => "the only replicas are in write_only stores, which are never read: \
-                                    restore the files there and unset write_only, or upload them again"
-                .into(),
+            Self::Unavailable => {
+                "the store is unavailable: run store check; the next run goes on".to_owned()
+            }
+            Self::NoSource => {
+                "no store that can be used now has a replica that the scope may read".to_owned()
+            }
+            Self::OnlyWriteOnly => "the only replicas are in write_only stores, which are never \
+                                    read: restore the files there and unset write_only, or upload \
+                                    them again"
+                .to_owned(),
             Self::NoRoom { limit } => {
-                format!("no room: the files would exceed {}", limit.text(topology))
+                format!(
+                    "no room for it under {}: raise the limit or free room",
+                    limit.text(topology)
+                )
             }
-            Self::Unsettled => Obstacle::Unsettled.text(topology),
-            Self::NoTarget { obstacle: Obstacle::NoneAccepts } => {
-                format!("no store to move to: {}", Obstacle::NoneAccepts.text(topology))
+            Self::Unsettled => {
+                "an earlier removal of it there is not finished: the next run goes on".to_owned()
             }
-            Self::NoTarget { obstacle } => {
-                format!("no store to move to; of the best one: {}", obstacle.text(topology))
+            Self::NoTarget { store, obstacle } => {
+                format!("no store can take it: {}", obstacle.text(*store, topology))
             }
             Self::NamedTarget { target: None, .. } => {
-                "the store to drain into does not exist: change the drain".into()
+                "the store to drain into does not exist: change the drain".to_owned()
             }
             Self::NamedTarget { target: Some(target), obstacle } => {
-                format!("{} cannot take it: {}", topology.store_name(*target), obstacle.text(topology))
+                format!("the drain's target cannot take it: {}", obstacle.text(*target, topology))
             }
             Self::Pinned { pin } => format!("kept by the scope itself: {}", pin.text(topology)),
             Self::Stranded => "stranded: no scope that has the file links the store any more, and \
                                there is no other readable replica: link the store again"
-                .into(),
+                .to_owned(),
             Self::StillOver(over) => over.to_string(),
             Self::Failed { text } => text.clone(),
         }
@@ -228,7 +242,7 @@ impl Cause {
 impl fmt::Display for Over {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (excess, limit) = (ByteSize(self.excess), ByteSize(self.limit));
-        write!(f, "still {excess} over the soft limit of {limit}")?;
+        write!(f, "still {excess} over the limit of {limit}")?;
         let reasons = [
             (self.pinned, "pinned by populate, a named drain or as the last readable replica"),
             (self.retained, "retained for other scopes"),
@@ -236,6 +250,7 @@ impl fmt::Display for Over {
             (self.no_source, "that no scope may read"),
             (self.draining, "left to a drain"),
             (self.failed, "whose move failed"),
+            (self.newer, "uploaded during the run, left to the next"),
         ];
         let mut separator = ": ";
         for (files, reason) in reasons.iter().filter(|(files, _)| *files > 0) {

@@ -46,7 +46,7 @@ pub fn shed_scope(
     }
     let needed = pins.contains(&Pin::OnlyReplica { scope });
     let note = match (found, needed) {
-        (Err(obstacle), true) => return Decision::unmet(Cause::NoTarget { obstacle }),
+        (Err(cause), true) => return Decision::unmet(cause),
         (Err(_), false) => kept(scope, &pins),
         (Ok(list), _) => {
             let still = list.first().and_then(|to| leftover(*to).err()).unwrap_or(pins);
@@ -100,8 +100,8 @@ fn copies_for_all(
     let readers = readers(world, file, store);
     for via in &readers {
         let list = targets(world, usage, *via, file, store).unwrap_or_default();
-        if let Some(to) = list.into_iter().find(|to| readers.iter().all(|r| reads(world, *r, *to)))
-        {
+        let frees = |to: &StoreId| removable(world, &world.with_copy(file, *to), store, CONFIRMED);
+        if let Some(to) = list.into_iter().find(|to| frees(to).is_ok()) {
             return Ok(vec![copy(world, file, *via, to)?]);
         }
     }
@@ -111,9 +111,8 @@ fn copies_for_all(
         if keeps_another(world, &file, *via, store, CONFIRMED) {
             continue;
         }
-        let list = targets(world, &usage, *via, &file, store)
-            .map_err(|obstacle| Cause::NoTarget { obstacle })?;
-        let none = Cause::NoTarget { obstacle: Obstacle::NoneAccepts };
+        let list = targets(world, &usage, *via, &file, store)?;
+        let none = Cause::NoTarget { store, obstacle: Obstacle::NoneAccepts };
         let step = copy(world, &file, *via, *list.first().ok_or(none)?)?;
         let after = world.after(&file, &step);
         usage.replace(&file, &after);

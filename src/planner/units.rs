@@ -1,10 +1,15 @@
 //! The pairs of scope and store that a phase goes through, and whether there is anything to do.
 
+use super::clean_up::clean_up;
+use super::decide::Decision;
+use super::drain::drain;
 use super::plan::Phase;
+use super::populate::populate;
+use super::shed::{shed_scope, shed_store};
 use super::snapshot::Snapshot;
 use super::usage::{Count, Usage};
 use super::world::World;
-use crate::domain::{Drain, Link, ScopeId, StoreId};
+use crate::domain::{Drain, File, Link, ScopeId, StoreId};
 
 /// One policy of one link, or one store's limit or clean-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,11 +28,18 @@ impl Unit {
         }
         let mut units = Vec::new();
         for scope in world.topology.scopes_by_name() {
-            let links = stores.iter().filter_map(|s| world.link(scope.id, s.id));
-            let concerned = links.filter(|l| concerns(phase, l));
-            units.extend(concerned.map(|l| Self { phase, scope: Some(scope.id), store: l.store }));
+            let all = stores.iter().map(|s| Self { phase, scope: Some(scope.id), store: s.id });
+            units.extend(all.filter(|unit| unit.is_asked_for(world)));
         }
         units
+    }
+
+    /// False once the store, the link or its policy was changed away.
+    pub fn is_asked_for(self, world: &World<'_>) -> bool {
+        match self.scope {
+            Some(scope) => world.link(scope, self.store).is_some_and(|l| concerns(self.phase, l)),
+            None => world.store(self.store).is_some(),
+        }
     }
 }
 
@@ -39,6 +51,19 @@ fn concerns(phase: Phase, link: &Link) -> bool {
         Phase::Drain => policy.drain == Drain::Anywhere,
         Phase::ScopeLimit => policy.soft_max_size.is_some() && !policy.drain.is_on(),
         Phase::CleanUp | Phase::StoreLimit => false,
+    }
+}
+
+/// What the unit's policy asks for one file.
+pub(super) fn decide(world: &World<'_>, usage: &Usage, file: &File, unit: Unit) -> Decision {
+    match (unit.phase, unit.scope) {
+        (Phase::Populate, Some(scope)) => populate(world, usage, file, scope, unit.store),
+        (Phase::DrainNamed | Phase::Drain, Some(scope)) => {
+            drain(world, usage, file, scope, unit.store)
+        }
+        (Phase::ScopeLimit, Some(scope)) => shed_scope(world, usage, file, scope, unit.store),
+        (Phase::StoreLimit, _) => shed_store(world, usage, file, unit.store),
+        (_, _) => clean_up(world, file, unit.store),
     }
 }
 
@@ -99,4 +124,19 @@ pub(super) fn used(unit: Unit, usage: &Usage) -> u64 {
         Some(scope) => usage.scope(scope, unit.store),
         None => usage.present(unit.store),
     }
+}
+
+/// What counters show to be ahead: an estimate for progress, never less than populate and drain have
+/// to look at. Bytes above limits count without files.
+pub fn ahead<S: Snapshot>(snapshot: &S, world: &World<'_>) -> Result<Count, S::Error> {
+    let usage = snapshot.usage()?;
+    let mut total = Count::default();
+    for phase in Phase::ALL {
+        for unit in Unit::all(phase, world) {
+            let count = waiting(unit, snapshot, world, &usage)?;
+            total.files = total.files.saturating_add(count.files);
+            total.bytes = total.bytes.saturating_add(count.bytes);
+        }
+    }
+    Ok(total)
 }

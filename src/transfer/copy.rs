@@ -64,13 +64,16 @@ impl Transfer {
         intents: Vec<Intent>,
     ) -> Result<Vec<Result<Granted, IntentError>>, CatalogueError> {
         let settings = self.catalogue.settings();
-        let promised: Vec<(Intent, Option<Reservation>)> = intents
-            .into_iter()
-            .map(|intent| {
-                let max = settings.topology.stores.get(&intent.to).and_then(|s| s.max_size);
-                (intent, self.catalogue.ledger().reserve(intent.to, intent.size, max))
-            })
-            .collect();
+        let snapshot = self.catalogue.snapshot()?;
+        let mut promised: Vec<(Intent, Option<Reservation>)> = Vec::with_capacity(intents.len());
+        for intent in intents {
+            let max = settings.topology.stores.get(&intent.to).and_then(|s| s.max_size);
+            // The bytes of a corrupt replica count already, and are replaced.
+            let row = snapshot.file(intent.file)?.and_then(|f| f.state(intent.to));
+            let size = if row == Some(ReplicaState::Corrupt) { 0 } else { intent.size };
+            promised.push((intent, self.catalogue.ledger().reserve(intent.to, size, max)));
+        }
+        drop(snapshot);
         let job: Vec<(Intent, Option<Arc<Promise>>)> =
             promised.iter().map(|(i, r)| (*i, r.as_ref().map(Reservation::promise))).collect();
         // The reservations live until the commit has turned them into the rows' bytes.
@@ -87,12 +90,18 @@ impl Transfer {
     }
 
     /// Moves the bytes of a recorded intent and commits `present`. The sources are tried in the
-    /// scope's download order; a damaged one is marked and never copied. Not to be dropped half
-    /// way: cancel between files.
-    pub async fn fulfil(&self, granted: &Granted, wrap: Wrap<'_>) -> Result<(), CopyError> {
+    /// scope's download order; a damaged one is marked and never copied. `permit` is dropped when
+    /// the bytes are settled: the commit needs none. Not to be dropped half way: cancel between files.
+    pub async fn fulfil<P: Send>(
+        &self,
+        granted: &Granted,
+        permit: P,
+        wrap: Wrap<'_>,
+    ) -> Result<(), CopyError> {
         let intent = &granted.intent;
         let key = self.locks.lock(intent.to, intent.digest).await;
         let copied = self.copy_bytes(intent, wrap).await;
+        drop(permit);
         match copied {
             Ok(Some(verified)) => {
                 let done = self.commit_copy(intent, verified).await;
@@ -105,6 +114,27 @@ impl Transfer {
                 Err(error)
             }
         }
+    }
+
+    /// Takes intents back that nobody began to fulfil, in one durable transaction.
+    pub async fn withdraw(&self, granted: Vec<Granted>) -> Result<(), CatalogueError> {
+        let granted: Vec<_> = granted.into_iter().map(|g| (g.intent, g.previous)).collect();
+        self.catalogue
+            .write(move |tx| {
+                for (intent, previous) in &granted {
+                    let Some(mut file) = tx.file(intent.file)? else { continue };
+                    if file.state(intent.to) != Some(ReplicaState::Writing) {
+                        continue;
+                    }
+                    match previous {
+                        Some(replica) => file.put_replica(*replica),
+                        None => file.drop_replica(intent.to),
+                    }
+                    tx.put_file(&file)?;
+                }
+                Ok(())
+            })
+            .await
     }
 
     /// `None` when the row is no longer `writing`: an upload brought the bytes, or the file went.

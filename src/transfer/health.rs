@@ -1,6 +1,6 @@
 //! Open backends and whether they can be used: unavailable is not empty (SPEC 2).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,9 @@ use crate::stores::{self, Backend, Marker, StoreError};
 
 /// A single marker check may take this long before the store counts as unavailable.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(20);
+/// The single value that names stores whose generation is being raised: store -> generation that
+/// their marker may still carry.
+pub const RAISING: &str = "raising_generation";
 /// A remote store's marker is read again after this long.
 const FRESH: Duration = Duration::from_secs(2);
 
@@ -120,6 +123,8 @@ impl OpenStore {
 pub struct OpenStores {
     catalogue: Arc<Catalogue>,
     open: RwLock<HashMap<StoreId, Arc<OpenStore>>>,
+    /// Older generations that a marker may carry while, or after a crash in which, it is raised.
+    tolerated: RwLock<BTreeMap<StoreId, u64>>,
 }
 
 /// The marker that a store of this instance must carry.
@@ -134,7 +139,34 @@ pub fn marker_of(instance: &str, store: &Store) -> Marker {
 
 impl OpenStores {
     pub(super) fn new(catalogue: Arc<Catalogue>) -> Self {
-        Self { catalogue, open: RwLock::default() }
+        let raising = catalogue.snapshot().and_then(|s| s.meta::<BTreeMap<u32, u64>>(RAISING));
+        let raising = raising.unwrap_or_else(|error| {
+            tracing::error!(%error, "what a crash left of raised generations cannot be read");
+            None
+        });
+        let tolerated = raising.unwrap_or_default().into_iter().map(|(s, g)| (StoreId(s), g));
+        let tolerated = RwLock::new(tolerated.collect());
+        Self { catalogue, open: RwLock::default(), tolerated }
+    }
+
+    /// A marker at `generation` counts as ours until the next call: the catalogue is about to say,
+    /// or says already, the next one.
+    pub fn tolerate(&self, id: StoreId, generation: Option<u64>) {
+        let mut tolerated = self.tolerated.write().unwrap_or_else(PoisonError::into_inner);
+        match generation {
+            Some(generation) => tolerated.insert(id, generation),
+            None => tolerated.remove(&id),
+        };
+    }
+
+    /// Whether the marker may still be of an older generation.
+    pub fn is_tolerating(&self, id: StoreId) -> bool {
+        self.tolerated.read().unwrap_or_else(PoisonError::into_inner).contains_key(&id)
+    }
+
+    fn is_tolerated(&self, found: &Marker, expected: &Marker, id: StoreId) -> bool {
+        let tolerated = self.tolerated.read().unwrap_or_else(PoisonError::into_inner);
+        tolerated.get(&id).is_some_and(|g| *found == Marker { generation: *g, ..expected.clone() })
     }
 
     /// The store's backend, opened (without contacting it) when its configuration is new.
@@ -174,8 +206,12 @@ impl OpenStores {
             Ok(open) => open,
             Err(error) => return HealthState::Unavailable(error.to_string()),
         };
-        let answer = tokio::time::timeout(PROBE_TIMEOUT, open.backend.read_marker()).await;
-        let state = self.judge(id, answer);
+        let ask = || tokio::time::timeout(PROBE_TIMEOUT, open.backend.read_marker());
+        let mut state = self.judge(id, ask().await);
+        if matches!(state, HealthState::Foreign(_)) {
+            // The generation may have been raised between the answer and the judgement.
+            state = self.judge(id, ask().await);
+        }
         open.set(state.clone(), self.catalogue.clock().now());
         state
     }
@@ -205,7 +241,11 @@ impl OpenStores {
                 store.backend.location(),
                 store.name
             )),
-            Ok(Ok(Some(found))) if found == expected => HealthState::Ok,
+            Ok(Ok(Some(found)))
+                if found == expected || self.is_tolerated(&found, &expected, id) =>
+            {
+                HealthState::Ok
+            }
             Ok(Ok(Some(found))) => HealthState::Foreign(foreign(&found, &expected, store)),
         }
     }

@@ -1,11 +1,10 @@
 //! Taking uploads in: choose a store and promise room before the body, stage and hash it, store it,
 //! commit (SPEC 4). The ordering rules are in the module's head.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::staging::{self, Room, StagedBody};
+use super::staging::{self, Place, Room, StagedBody};
 use super::upload::{Committed, UploadError, UploadRequest};
 use super::{OpenStore, Pin, Transfer};
 use crate::catalogue::{Promise, Reservation, Snapshot, Tx};
@@ -23,14 +22,15 @@ const RETRY_AFTER: Duration = Duration::from_secs(30);
 pub struct Admission {
     request: UploadRequest,
     chosen: Chosen,
+    place: Place,
     /// Stores looked at so far; the others may follow if this one fails.
     tried: Vec<StoreId>,
 }
 
 #[derive(Debug)]
 enum Chosen {
-    /// Room is promised; the body is staged in `dir`.
-    Room { store: StoreId, reservation: Reservation, dir: PathBuf },
+    /// Room is promised, in the catalogue and for a large body on the disk.
+    Room { store: StoreId, reservation: Reservation },
     /// The store has the declared file: the body is only hashed. The pin keeps it there.
     Held { store: StoreId, file: FileId, pin: Pin },
 }
@@ -59,10 +59,10 @@ impl Transfer {
         }
         let held = self.declared_file(&request)?;
         let mut tried = Vec::new();
-        let chosen = self
+        let (chosen, place) = self
             .choose(&settings.topology, request.scope, request.size, held.as_ref(), &mut tried)
             .await?;
-        Ok(Admission { request, chosen, tried })
+        Ok(Admission { request, chosen, place, tried })
     }
 
     /// Checks the precondition and finds the file that the client declares.
@@ -84,7 +84,7 @@ impl Transfer {
         size: Option<u64>,
         held: Option<&File>,
         tried: &mut Vec<StoreId>,
-    ) -> Result<Chosen, UploadError> {
+    ) -> Result<(Chosen, Place), UploadError> {
         let links = planner::upload_order(topology, scope);
         let mut refusal = Refusal::new(size.unwrap_or(0), links.is_empty());
         for link in links {
@@ -94,7 +94,7 @@ impl Transfer {
             }
             tried.push(store.id);
             if let Some(chosen) = self.hold(store.id, held).await {
-                return Ok(chosen);
+                return Ok((chosen, Place::Nowhere));
             }
             if !refusal.could_ever_fit(store.max_size) {
                 continue;
@@ -104,8 +104,8 @@ impl Transfer {
             let Some(reservation) = ledger.reserve(store.id, refusal.size, store.max_size) else {
                 continue;
             };
-            match self.staging_for(store.id, refusal.size).await {
-                Ok(dir) => return Ok(Chosen::Room { store: store.id, reservation, dir }),
+            match self.staging_for(store.id, size).await {
+                Ok(place) => return Ok((Chosen::Room { store: store.id, reservation }, place)),
                 Err(error) => {
                     tracing::warn!(store = %store.name, %error, "an upload passes over a store");
                     refusal.see(&error);
@@ -123,7 +123,7 @@ impl Transfer {
     }
 
     /// Where a body for `store` is staged; an error when the store cannot take it.
-    async fn staging_for(&self, store: StoreId, size: u64) -> Result<PathBuf, StoreError> {
+    async fn staging_for(&self, store: StoreId, size: Option<u64>) -> Result<Place, StoreError> {
         let state = self.stores.check(store).await;
         if !state.is_available() {
             let problem = state.problem().unwrap_or("it was not looked at yet");
@@ -131,11 +131,14 @@ impl Transfer {
         }
         let open = self.stores.get(store)?;
         let dir = open.backend.staging_dir().unwrap_or(&self.spool).to_owned();
-        match staging::has_room(&dir, size) {
-            Ok(true) => Ok(dir),
-            Ok(false) => Err(StoreError::Full(format!("{} is full", dir.display()))),
-            Err(e) => Err(StoreError::Unavailable(format!("{}: {e}", dir.display()))),
-        }
+        staging::prepare(dir.clone(), size).await.map_err(|e| {
+            let what = format!("{}: {e}", dir.display());
+            if staging::is_full(&e) {
+                StoreError::Full(what)
+            } else {
+                StoreError::Unavailable(what)
+            }
+        })
     }
 
     /// Reads the body, stores it and commits the entry. Once the body is complete the upload is
@@ -145,31 +148,34 @@ impl Transfer {
         admission: Admission,
         body: ByteStream,
     ) -> Result<Committed, UploadError> {
-        let staged = self.stage(&admission, body).await?;
-        verify(&admission.request, &staged)?;
+        let Admission { request, chosen, place, tried } = admission;
+        let staged = self.stage(&request, &chosen, place, body).await?;
+        verify(&request, &staged)?;
         let transfer = Arc::clone(self);
-        let task = tokio::spawn(async move { transfer.settle(admission, staged).await });
+        let task =
+            tokio::spawn(async move { transfer.settle(request, staged, chosen, tried).await });
         task.await.unwrap_or_else(|e| Err(UploadError::Staging(e.to_string())))
     }
 
     async fn stage(
         &self,
-        admission: &Admission,
+        request: &UploadRequest,
+        chosen: &Chosen,
+        place: Place,
         body: ByteStream,
     ) -> Result<StagedBody, UploadError> {
-        let request = &admission.request;
         let sha256 = request.declared.sha256.is_some();
         let declared = request.size;
-        match &admission.chosen {
+        match chosen {
             Chosen::Held { .. } => {
                 let room = Room { reservation: None, max: None, declared };
-                staging::receive(body, None, room, sha256).await
+                staging::receive(body, place, room, sha256).await
             }
-            Chosen::Room { store, reservation, dir } => {
+            Chosen::Room { store, reservation } => {
                 let settings = self.catalogue.settings();
                 let max = settings.topology.stores.get(store).and_then(|s| s.max_size);
                 let room = Room { reservation: Some(reservation), max, declared };
-                staging::receive(body, Some(dir), room, sha256).await
+                staging::receive(body, place, room, sha256).await
             }
         }
     }
@@ -177,10 +183,11 @@ impl Transfer {
     /// Stores the body in the chosen store, or the next one that takes it, and commits.
     async fn settle(
         &self,
-        admission: Admission,
+        request: UploadRequest,
         staged: StagedBody,
+        mut chosen: Chosen,
+        mut tried: Vec<StoreId>,
     ) -> Result<Committed, UploadError> {
-        let Admission { request, mut chosen, mut tried } = admission;
         loop {
             let error = match self.settle_at(&request, &staged, chosen).await {
                 Ok(committed) => return Ok(committed),
@@ -192,7 +199,8 @@ impl Transfer {
             let next = self
                 .choose(&settings.topology, request.scope, Some(staged.size), None, &mut tried)
                 .await;
-            chosen = next.map_err(|_| UploadError::StoreFailing {
+            // The staged bytes serve again; the new place stays unused.
+            (chosen, _) = next.map_err(|_| UploadError::StoreFailing {
                 problem: error.to_string(),
                 retry_after: RETRY_AFTER,
             })?;
@@ -219,7 +227,7 @@ impl Transfer {
                 drop(pin);
                 Ok(committed?)
             }
-            Chosen::Room { store, reservation, .. } => {
+            Chosen::Room { store, reservation } => {
                 let key = self.locks.lock(store, staged.digest).await;
                 let open = self.stores.get(store).map_err(Setback::Store)?;
                 let written = self.ensure_bytes(&open, staged).await?;

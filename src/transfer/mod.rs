@@ -32,6 +32,8 @@ mod locks;
 mod reap;
 mod remove;
 mod staging;
+#[cfg(test)]
+mod tests;
 mod upload;
 mod urls;
 
@@ -41,7 +43,7 @@ use std::sync::Arc;
 
 pub use copy::{CopyError, Granted, Intent, IntentError, Wrap};
 pub use download::{Delivery, Download, Read, ServeError};
-pub use health::{HealthState, OpenStore, OpenStores, marker_of};
+pub use health::{HealthState, OpenStore, OpenStores, RAISING, marker_of};
 pub use ingest::Admission;
 pub use locks::{KeyGuard, KeyLocks, Pin, Pins};
 pub use reap::{ReapSummary, Reaped};

@@ -90,7 +90,8 @@ impl Transfer {
             let Some(last) = page.last() else { return Ok(summary) };
             after = Some(last.id);
             // Concurrent deletions share round trips and commits.
-            let jobs = page.iter().map(|file| self.reap_one(store, file.id));
+            let ids: Vec<FileId> = page.iter().map(|file| file.id).collect();
+            let jobs = ids.into_iter().map(|id| self.reap_one(store, id));
             let mut done = futures_util::stream::StreamExt::buffer_unordered(
                 futures_util::stream::iter(jobs),
                 16,

@@ -50,6 +50,7 @@ impl Transfer {
         }
         let confirmed = self.confirm_others(&removal).await?;
         let (file, store) = (removal.file, removal.store);
+        let deferred = removal.deferred.contains(&store);
         let pinned = self.pins.checker();
         self.catalogue
             .write(move |tx| {
@@ -78,7 +79,8 @@ impl Transfer {
                 Ok(())
             })
             .await?;
-        Ok(self.reap_one(store, file).await?)
+        // In a store that hands out URLs the bytes count until the run ends, as it was planned.
+        if deferred { Ok(Reaped::Later(None)) } else { Ok(self.reap_one(store, file).await?) }
     }
 
     /// Asks every other store that holds the file, now.
@@ -97,14 +99,18 @@ impl Transfer {
     }
 
     /// Deletes a file that no scope has: all its replicas go (SPEC 7, phase 1). False when a scope
-    /// has it again.
+    /// has it again, or an upload that is under way relies on a replica.
     pub async fn delete_unreferenced(&self, file: FileId) -> Result<bool, CatalogueError> {
+        let pinned = self.pins.checker();
         let stores = self
             .catalogue
             .write(move |tx| {
                 let Some(mut row) = tx.file(file)?.filter(|f| f.members.is_empty()) else {
                     return Ok::<_, CatalogueError>(None);
                 };
+                if row.replicas.iter().any(|r| pinned(r.store, file)) {
+                    return Ok(None);
+                }
                 // A missing replica has no bytes to wait for.
                 row.replicas.retain(|r| r.state != ReplicaState::Missing);
                 for replica in &mut row.replicas {

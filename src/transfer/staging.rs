@@ -125,17 +125,44 @@ impl Sink {
     }
 }
 
-/// Reads `body` to its end. With `dir` the bytes are kept, in memory or in a file there; without,
-/// they are only hashed.
+/// A temporary file with room for a body that is about to come.
+#[derive(Debug)]
+pub struct Prepared {
+    temp: TempFile,
+    file: File,
+}
+
+/// Where the bytes of a body go.
+#[derive(Debug)]
+pub enum Place {
+    /// Nowhere: they are only hashed, since the store has them.
+    Nowhere,
+    /// Into memory when they are few, else into a file in this directory.
+    Dir(PathBuf),
+    /// Into this file.
+    File(Prepared),
+}
+
+/// A place in `dir` for a body of `size` bytes. The room of a large one is taken on the disk at
+/// once, so that a full disk shows before the body is read.
+pub async fn prepare(dir: PathBuf, size: Option<u64>) -> io::Result<Place> {
+    let Some(size) = size.filter(|size| *size > SMALL as u64) else {
+        return Ok(Place::Dir(dir));
+    };
+    let created = tokio::task::spawn_blocking(move || create(&dir, Some(size))).await;
+    created.map_err(io::Error::other)?.map(Place::File)
+}
+
+/// Reads `body` to its end, into `place`.
 pub async fn receive(
     mut body: ByteStream,
-    dir: Option<&Path>,
+    place: Place,
     room: Room<'_>,
     sha256: bool,
 ) -> Result<StagedBody, UploadError> {
     let mut gathered = Gathered::default();
     let hashes = Hashes { blake3: blake3::Hasher::new(), sha256: sha256.then(Sha256::new) };
-    let mut pipe = Pipe { sink: Some(Sink { hashes, file: None }), busy: None, temp: None };
+    let mut pipe = Pipe::new(hashes, place);
     let mut total = 0u64;
     while let Some(chunk) = body.next().await {
         let chunk = chunk.map_err(|e| UploadError::Body(e.to_string()))?;
@@ -146,25 +173,21 @@ pub async fn receive(
         room.cover(total)?;
         gathered.push(chunk);
         if gathered.bytes >= GATHER {
-            pipe.open(dir, room.declared).await?;
             pipe.write(gathered.take()).await?;
         }
     }
     if room.declared.is_some_and(|declared| total != declared) {
         return Err(UploadError::Length { declared: room.declared, received: total });
     }
-    finish(pipe, gathered, dir, &room, total).await
+    finish(pipe, gathered, total).await
 }
 
 async fn finish(
     mut pipe: Pipe,
     mut gathered: Gathered,
-    dir: Option<&Path>,
-    room: &Room<'_>,
     total: u64,
 ) -> Result<StagedBody, UploadError> {
-    let small = pipe.temp.is_none() && pipe.busy.is_none() && gathered.bytes <= SMALL;
-    if small && pipe.sink.is_some() {
+    if pipe.is_unused() && gathered.bytes <= SMALL {
         let bytes = gathered.join();
         let mut sink = pipe.settle().await?;
         sink.hashes.update(&bytes);
@@ -172,7 +195,6 @@ async fn finish(
         let content = Content::Memory(bytes);
         return Ok(StagedBody { content, size: total, digest, sha256 });
     }
-    pipe.open(dir, room.declared).await?;
     pipe.write(gathered.take()).await?;
     let sink = pipe.settle().await?;
     let (digest, sha256) = sink.hashes.finish();
@@ -213,23 +235,39 @@ struct Pipe {
     sink: Option<Sink>,
     busy: Option<JoinHandle<io::Result<Sink>>>,
     temp: Option<TempFile>,
+    /// Where a file is created when one is needed.
+    dir: Option<PathBuf>,
 }
 
 impl Pipe {
-    /// Creates the temporary file, with room for the declared size, when it is not there yet.
-    async fn open(&mut self, dir: Option<&Path>, declared: Option<u64>) -> Result<(), UploadError> {
-        let (Some(dir), None) = (dir, &self.temp) else { return Ok(()) };
-        let path = dir.join(format!("upload-{}", crate::random::hex(12)));
-        self.temp = Some(TempFile { path: path.clone() });
-        let opened = tokio::task::spawn_blocking(move || create(&path, declared)).await;
-        let file = joined(opened)?;
+    fn new(hashes: Hashes, place: Place) -> Self {
+        let (file, temp, dir) = match place {
+            Place::Nowhere => (None, None, None),
+            Place::Dir(dir) => (None, None, Some(dir)),
+            Place::File(prepared) => (Some(prepared.file), Some(prepared.temp), None),
+        };
+        Self { sink: Some(Sink { hashes, file }), busy: None, temp, dir }
+    }
+
+    /// True while nothing was written and no file stands by.
+    fn is_unused(&self) -> bool {
+        self.temp.is_none() && self.busy.is_none() && self.sink.is_some()
+    }
+
+    /// Creates the temporary file when one is needed.
+    async fn open(&mut self) -> Result<(), UploadError> {
+        let Some(dir) = self.dir.take() else { return Ok(()) };
+        let opened = tokio::task::spawn_blocking(move || create(&dir, None)).await;
+        let prepared = joined(opened)?;
         let mut sink = self.settle().await?;
-        sink.file = Some(file);
+        sink.file = Some(prepared.file);
         self.sink = Some(sink);
+        self.temp = Some(prepared.temp);
         Ok(())
     }
 
     async fn write(&mut self, chunks: Vec<Bytes>) -> Result<(), UploadError> {
+        self.open().await?;
         let mut sink = self.settle().await?;
         self.busy = Some(tokio::task::spawn_blocking(move || sink.take(&chunks).map(|()| sink)));
         Ok(())
@@ -253,29 +291,23 @@ fn joined<T>(result: Result<io::Result<T>, tokio::task::JoinError>) -> Result<T,
     }
 }
 
-fn is_full(error: &io::Error) -> bool {
+pub fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-/// Creates a private file with room for `size` bytes, so that a full disk shows before the body.
-fn create(path: &Path, size: Option<u64>) -> io::Result<File> {
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    if let Some(size) = size.filter(|s| *s > 0) {
+/// Creates a private file in `dir`, with room for `size` bytes.
+fn create(dir: &Path, size: Option<u64>) -> io::Result<Prepared> {
+    let path = dir.join(format!("upload-{}", crate::random::hex(12)));
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+    let temp = TempFile { path };
+    if let Some(size) = size {
         use rustix::fs::{FallocateFlags, fallocate};
+        use rustix::io::Errno;
         match fallocate(&file, FallocateFlags::KEEP_SIZE, 0, size) {
             // Some file systems cannot preallocate: the write will tell.
-            Ok(()) | Err(rustix::io::Errno::OPNOTSUPP) => {}
-            Err(e) => {
-                std::fs::remove_file(path)?;
-                return Err(e.into());
-            }
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
+            Err(e) => return Err(e.into()),
         }
     }
-    Ok(file)
-}
-
-/// Whether `dir` has room for `size` bytes now; `Ok(false)` when it is full.
-pub fn has_room(dir: &Path, size: u64) -> io::Result<bool> {
-    let free = rustix::fs::statvfs(dir)?;
-    Ok(free.f_bavail.saturating_mul(free.f_frsize) >= size)
+    Ok(Prepared { temp, file })
 }

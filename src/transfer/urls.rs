@@ -73,6 +73,14 @@ impl IssuedUrls {
         Some(issued.max(readers.horizon))
     }
 
+    /// True when deletions in the store may have to wait at `now`: some reader holds no row.
+    pub fn any_waiting(&self, store: StoreId, now: Timestamp) -> bool {
+        let readers = sane(&self.readers);
+        readers.horizon > now
+            || readers.proxied.keys().any(|(s, _)| *s == store)
+            || readers.urls.iter().any(|((s, _), expires)| *s == store && *expires > now)
+    }
+
     /// What the next process has to respect when this one ends in order.
     pub fn horizon_at_exit(&self) -> UrlHorizon {
         let readers = sane(&self.readers);

@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use rustix::io::Errno;
 
 use super::names::{MARKER, object_name};
 use super::{Backend, Body, ByteStream, CheckStep, Marker, ObjectStat, Page, StoreError, Stored};
@@ -56,8 +57,11 @@ impl LocalStore {
         };
         disk.require_root()?;
         // A marker without its temporary directory: restored from a backup that left it out.
-        if matches!(disk.read_marker(), Ok(Some(_))) {
-            disk.ensure_temp()?;
+        if matches!(disk.read_marker(), Ok(Some(_)))
+            && let Err(error) = disk.ensure_temp()
+        {
+            // A file system that is read-only now can still be read.
+            tracing::warn!(%error, "the store takes no uploads");
         }
         Ok(Self { disk: Arc::new(disk) })
     }
@@ -288,10 +292,17 @@ fn unavailable(what: &str, path: &Path, error: &io::Error) -> StoreError {
     StoreError::Unavailable(format!("{what} {}: {error}", path.display()))
 }
 
+/// Trouble with the device or the process as a whole that has no `ErrorKind` of its own.
+const SYSTEM_WIDE: [Errno; 5] =
+    [Errno::MFILE, Errno::NFILE, Errno::NODEV, Errno::NXIO, Errno::HOSTDOWN];
+
 /// Sorts an error of the operating system by meaning.
 fn trouble(what: &str, path: &Path, error: &io::Error) -> StoreError {
     use io::ErrorKind as Kind;
     let text = format!("{what} {}: {error}", path.display());
+    if error.raw_os_error().is_some_and(|n| SYSTEM_WIDE.iter().any(|e| e.raw_os_error() == n)) {
+        return StoreError::Unavailable(text);
+    }
     match error.kind() {
         Kind::StorageFull | Kind::QuotaExceeded => StoreError::Full(text),
         // The whole file system, or our right to use it, not one file.

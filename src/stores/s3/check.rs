@@ -9,11 +9,12 @@ use reqwest::header::HeaderMap;
 
 use super::S3Store;
 use super::client::{Call, PATIENCE, next_piece, read_text};
-use super::trouble::{Trouble, skew};
+use super::trouble::skew;
 use super::upload::memory_payload;
+use crate::domain::ServeMode;
 use crate::stores::checklist::{Checklist, Finding, compare_markers};
 use crate::stores::names::probe_name;
-use crate::stores::{CheckStep, Marker, PresignOptions, StoreError};
+use crate::stores::{CheckStep, Marker, PresignOptions};
 
 const PROBE: &[u8] = b"hayloft probe: this object may be deleted\n";
 const MIDDLE: Range<usize> = 8..13;
@@ -28,7 +29,9 @@ pub(super) async fn run(store: &S3Store, expected: Option<&Marker>) -> Vec<Check
         if list.run("write", write(store, &key)).await {
             list.run("read_back", read_back(store, &key)).await;
             list.run("range", range(store, &key)).await;
-            list.run("presign", presign(store, &key)).await;
+            if store.serve == ServeMode::Redirect {
+                list.run("presign", presign(store, &key)).await;
+            }
         }
         list.run("list", list_probe(store)).await;
         list.run("multipart", multipart(store, &key)).await;
@@ -38,25 +41,8 @@ pub(super) async fn run(store: &S3Store, expected: Option<&Marker>) -> Vec<Check
     list.into_steps()
 }
 
-fn explain(error: StoreError) -> Finding {
-    Trouble::from(error).finding_or(|e| Finding::from_error(&StoreError::from(e)))
-}
-
-impl Trouble {
-    /// The finding, with a general remedy when this trouble knows none.
-    fn finding_or(self, general: impl FnOnce(Self) -> Finding) -> Finding {
-        if self.remedy.is_empty() { general(self) } else { self.finding() }
-    }
-}
-
-impl From<Trouble> for Finding {
-    fn from(trouble: Trouble) -> Self {
-        trouble.finding_or(|t| Self::from_error(&StoreError::from(t)))
-    }
-}
-
 async fn marker(store: &S3Store, expected: Option<&Marker>) -> Result<(), Finding> {
-    let found = store.fetch_marker().await.map_err(explain)?;
+    let found = store.fetch_marker().await?;
     compare_markers(found.as_ref(), expected)
 }
 
@@ -66,7 +52,7 @@ async fn write(store: &S3Store, key: &str) -> Result<(), Finding> {
     store.add_standard_class(&mut call.headers);
     store.add_checksum(&mut call.headers, &call.payload);
     store.client.send(&call).await?;
-    let size = store.head(key).await.map_err(explain)?.map(|head| head.stat.size);
+    let size = store.head(key).await?.map(|head| head.stat.size);
     if size == Some(PROBE.len() as u64) {
         Ok(())
     } else {
@@ -107,7 +93,7 @@ async fn presign(store: &S3Store, key: &str) -> Result<(), Finding> {
         content_disposition: Some("attachment; filename=\"probe\"".to_owned()),
         ttl: Some(Duration::from_mins(1)),
     };
-    let url = store.presigned(key, &options).map_err(explain)?;
+    let url = store.presigned(key, &options)?;
     let mut response = store.client.fetch(&url).await?;
     let content_type = response.headers().get("content-type").cloned();
     let mut body = Vec::new();
@@ -125,7 +111,7 @@ async fn presign(store: &S3Store, key: &str) -> Result<(), Finding> {
 }
 
 async fn list_probe(store: &S3Store) -> Result<(), Finding> {
-    store.list_objects(None, 1).await.map(drop).map_err(explain)
+    Ok(store.list_objects(None, 1).await.map(drop)?)
 }
 
 /// Starts an upload, sends a part, completes it over the probe.
@@ -135,15 +121,15 @@ async fn multipart(store: &S3Store, key: &str) -> Result<(), Finding> {
     let mut upload = store.start_upload(key, headers).await?;
     if let Err(error) = upload.send_only_part(Bytes::from_static(PROBE)).await {
         upload.abort().await;
-        return Err(explain(error));
+        return Err(Finding::from_error(&error));
     }
     upload.complete().await?;
     Ok(())
 }
 
 async fn delete(store: &S3Store, key: &str) -> Result<(), Finding> {
-    store.delete_key(key).await.map_err(explain)?;
-    match store.head(key).await.map_err(explain)? {
+    store.delete_key(key).await?;
+    match store.head(key).await? {
         None => Ok(()),
         Some(_) => Err(Finding::new(
             "the probe is still there after it was deleted",

@@ -11,6 +11,7 @@ use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderValue, RANGE};
 use reqwest::{Method, Response, Url};
 use rustix::buffer::spare_capacity;
 
+use super::budget::Share;
 use super::place::Place;
 use super::sign::{Signer, hex};
 use super::trouble::{Kind, Trouble};
@@ -18,6 +19,8 @@ use crate::stores::StoreError;
 
 /// The longest silence of the provider in the midst of a call.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+/// The same for uploads, whose last bytes may take a while to leave the socket's buffer.
+pub(super) const UPLOAD_PATIENCE: Duration = Duration::from_mins(1);
 /// Putting a big object together may keep the provider busy for minutes.
 pub(super) const LONG_PATIENCE: Duration = Duration::from_mins(5);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -26,8 +29,8 @@ const ATTEMPTS: u32 = 5;
 /// Attempts of a call that gets no answer: with `PATIENCE` it ends within a minute.
 const STALLED_ATTEMPTS: u32 = 2;
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// Bodies up to this size are handed over whole.
-const WHOLE: usize = 1 << 20;
+/// Bodies up to this size are handed over whole. A slow line carries them within `PATIENCE`.
+const WHOLE: usize = 256 << 10;
 const SLICE: usize = 256 << 10;
 const EMPTY_SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
@@ -35,8 +38,18 @@ const EMPTY_SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495
 #[derive(Clone)]
 pub(super) enum Payload {
     Empty,
-    Memory { bytes: Bytes, sha256: [u8; 32] },
-    File { file: Arc<File>, offset: u64, len: u64, sha256: [u8; 32] },
+    /// The share of the memory budget goes with the bytes.
+    Memory {
+        bytes: Bytes,
+        sha256: [u8; 32],
+        _share: Option<Share>,
+    },
+    File {
+        file: Arc<File>,
+        offset: u64,
+        len: u64,
+        sha256: [u8; 32],
+    },
 }
 
 impl Payload {
@@ -269,7 +282,7 @@ impl Client {
         let query = [("list-type", "2"), ("max-keys", "1"), ("prefix", self.prefix.as_str())];
         let asked = match self.place.bucket(&query) {
             Ok(url) => self.attempt(&Call::on_bucket(&query), &url).await.map(drop),
-            Err(e) => Err(e.into()),
+            Err(e) => Err(e),
         };
         asked.err().filter(|e| e.kind == Kind::StoreWide).unwrap_or(trouble)
     }

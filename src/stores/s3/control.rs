@@ -13,7 +13,7 @@ use super::trouble::{Kind, Trouble};
 use super::upload::STORAGE_CLASS;
 use crate::domain::{Digest, Timestamp};
 use crate::stores::names::{MARKER, object_name, parse_object_name};
-use crate::stores::{Listed, Marker, ObjectStat, Page, StoreError};
+use crate::stores::{Listed, Marker, ObjectStat, Page};
 
 /// 1000 keys of 1 KiB, each three times as long when encoded, and their surroundings.
 const LISTING_BYTES: usize = 8 << 20;
@@ -53,16 +53,16 @@ pub(super) struct ListedKey {
 
 impl S3Store {
     /// `None` for 404, which does not yet say that the bucket is there: see `require_marker`.
-    pub(super) async fn head(&self, key: &str) -> Result<Option<Head>, StoreError> {
+    pub(super) async fn head(&self, key: &str) -> Result<Option<Head>, Trouble> {
         let response = match self.client.send(&Call::on_key(Method::HEAD, key)).await {
             Ok(response) => response,
             Err(t) if t.kind == Kind::Absent => return Ok(None),
-            Err(t) => return Err(t.into()),
+            Err(t) => return Err(t),
         };
         let headers = response.headers().clone();
         let size = header(&headers, CONTENT_LENGTH.as_str()).and_then(|v| v.parse().ok());
         let Some(size) = size else {
-            return Err(StoreError::Failed("the provider's HEAD names no size".to_owned()));
+            return Err(Trouble::new(Kind::Object, "the provider's HEAD names no size", ""));
         };
         let modified = header(&headers, "last-modified").and_then(Timestamp::from_http_date);
         let stat = ObjectStat { size, modified: modified.unwrap_or_default() };
@@ -70,24 +70,24 @@ impl S3Store {
     }
 
     /// `Ok` when the marker is there, so that an absent key is really absent.
-    pub(super) async fn require_marker(&self) -> Result<(), StoreError> {
+    pub(super) async fn require_marker(&self) -> Result<(), Trouble> {
         if self.head(&self.marker_key()).await?.is_some() {
             return Ok(());
         }
         // Tells a bucket that is not there from one that was emptied.
         self.list_keys("", 1).await?;
-        Err(StoreError::Unavailable(format!(
-            "{} has no marker {MARKER}: is this the right bucket, and was it emptied?",
-            self.location
-        )))
+        let problem = format!("{} has no marker {MARKER}", self.location);
+        let remedy = "check bucket and prefix; if it was emptied on purpose, run `hayloft store \
+                      reconcile`";
+        Err(Trouble::new(Kind::StoreWide, problem, remedy))
     }
 
-    pub(super) async fn delete_key(&self, key: &str) -> Result<(), StoreError> {
+    pub(super) async fn delete_key(&self, key: &str) -> Result<(), Trouble> {
         match self.client.send(&Call::on_key(Method::DELETE, key)).await {
             Ok(_) => Ok(()),
             // Providers answer 204 here; a 404 may be the bucket's.
             Err(t) if t.kind == Kind::Absent => self.list_keys("", 1).await.map(drop),
-            Err(t) => Err(t.into()),
+            Err(t) => Err(t),
         }
     }
 
@@ -96,7 +96,7 @@ impl S3Store {
         &self,
         start_after: &str,
         limit: usize,
-    ) -> Result<Listing, StoreError> {
+    ) -> Result<Listing, Trouble> {
         let limit = limit.clamp(1, 1000).to_string();
         let mut query = vec![
             ("encoding-type", "url"),
@@ -109,7 +109,7 @@ impl S3Store {
         }
         let response = self.client.send(&Call::on_bucket(&query)).await?;
         let text = read_text(response, LISTING_BYTES, PATIENCE).await?;
-        let mut listing: Listing = parse(&text)?;
+        let mut listing: Listing = parse(&text, "ListBucketResult")?;
         if listing.encoding.as_deref() == Some("url") {
             for object in &mut listing.contents {
                 // Form encoding: a space may come as `+`, a plus sign comes as %2B.
@@ -124,13 +124,11 @@ impl S3Store {
         &self,
         after: Option<&Digest>,
         limit: usize,
-    ) -> Result<Page, StoreError> {
+    ) -> Result<Page, Trouble> {
         let limit = limit.clamp(1, 1000);
         let prefix = self.client.prefix();
         let mut page = Page::default();
-        // '/' sorts before the digits, so no name of ours precedes this one.
-        let mut start =
-            after.map_or_else(|| format!("{prefix}/"), |d| format!("{prefix}{}", object_name(d)));
+        let mut start = after.map_or_else(String::new, |d| format!("{prefix}{}", object_name(d)));
         loop {
             let listing = self.list_keys(&start, 1000.min(limit + 1)).await?;
             let last = listing.contents.last().map(|o| o.key.clone());
@@ -151,14 +149,14 @@ impl S3Store {
             match last.filter(|k| listing.truncated && *k < format!("{prefix}g")) {
                 Some(last) if last > start => start = last,
                 Some(_) => {
-                    return Err(StoreError::Failed("the provider lists in circles".to_owned()));
+                    return Err(Trouble::new(Kind::Object, "the provider lists in circles", ""));
                 }
                 None => return Ok(page),
             }
         }
     }
 
-    pub(super) async fn fetch_marker(&self) -> Result<Option<Marker>, StoreError> {
+    pub(super) async fn fetch_marker(&self) -> Result<Option<Marker>, Trouble> {
         let key = self.marker_key();
         let Some(head) = self.head(&key).await? else {
             return self.list_keys("", 1).await.map(|_| None);
@@ -168,18 +166,17 @@ impl S3Store {
         }
         // The provider, or whoever copied the object, dropped its metadata.
         let call = Call::on_key(Method::GET, &key);
-        let text = match self.client.send(&call).await {
-            Ok(response) => read_text(response, MARKER_BYTES, PATIENCE).await?,
-            Err(t) => return Err(t.into()),
-        };
+        let response = self.client.send(&call).await?;
+        let text = read_text(response, MARKER_BYTES, PATIENCE).await?;
         serde_json::from_str(&text).map(Some).map_err(|e| {
-            StoreError::Unavailable(format!("the marker {key} cannot be understood: {e}"))
+            let problem = format!("the marker {key} cannot be understood: {e}");
+            Trouble::new(Kind::StoreWide, problem, "see who else uses this location")
         })
     }
 
-    pub(super) async fn store_marker(&self, marker: &Marker) -> Result<(), StoreError> {
+    pub(super) async fn store_marker(&self, marker: &Marker) -> Result<(), Trouble> {
         let mut text = serde_json::to_string_pretty(marker)
-            .map_err(|e| StoreError::Failed(format!("encoding the marker: {e}")))?;
+            .map_err(|e| Trouble::new(Kind::Object, format!("encoding the marker: {e}"), ""))?;
         text.push('\n');
         let key = self.marker_key();
         let bytes = Bytes::from(text);
@@ -199,7 +196,7 @@ impl S3Store {
                 call.headers.insert(HeaderName::from_static(name), value);
             }
         }
-        call.payload = Payload::Memory { bytes, sha256 };
+        call.payload = Payload::Memory { bytes, sha256, _share: None };
         self.client.send(&call).await?;
         Ok(())
     }
@@ -227,9 +224,15 @@ pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> 
     headers.get(name)?.to_str().ok()
 }
 
-/// Reads an XML answer.
-pub(super) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Trouble> {
-    quick_xml::de::from_str(text).map_err(|e| {
+/// Reads an XML answer whose root element is `root`: the page of a captive portal, say, is not an
+/// empty listing.
+pub(super) fn parse<'a, T: Deserialize<'a>>(text: &'a str, root: &str) -> Result<T, Trouble> {
+    let parsed = if text.contains(&format!("<{root}")) {
+        quick_xml::de::from_str(text).map_err(|e| e.to_string())
+    } else {
+        Err(format!("no {root}"))
+    };
+    parsed.map_err(|e| {
         let remedy = "check that the endpoint is an S3 service";
         Trouble::new(Kind::StoreWide, format!("the answer cannot be understood: {e}"), remedy)
     })

@@ -38,11 +38,15 @@ impl S3Store {
             None => Trouble::new(Kind::Range, "the range is empty", ""),
         };
         match trouble.kind {
-            Kind::Absent => self.require_marker().await.and(Err(StoreError::NotFound)),
+            Kind::Absent => {
+                self.require_marker().await?;
+                Err(StoreError::NotFound)
+            }
             // An empty range, or one at the very end, is no error; one behind the end is.
             Kind::Range => {
                 let Some(head) = self.head(&key).await? else {
-                    return self.require_marker().await.and(Err(StoreError::NotFound));
+                    self.require_marker().await?;
+                    return Err(StoreError::NotFound);
                 };
                 let rest = clip(range, head.stat.size)?;
                 if rest.is_empty() { Ok(Box::pin(stream::empty())) } else { Err(trouble.into()) }
@@ -169,7 +173,14 @@ impl Download {
         self.resumes += 1;
         self.since_resume = 0;
         pause(self.resumes, None).await;
-        let again = open(&self.client, &self.key, Some(self.offset..end)).await?;
+        let mut again = open(&self.client, &self.key, Some(self.offset..end)).await;
+        if let Err(vanished) = &mut again
+            && vanished.kind == Kind::Absent
+        {
+            // It was there a moment ago: this object is in doubt, not the store.
+            vanished.kind = Kind::Object;
+        }
+        let again = again?;
         if again.end != Some(end) {
             return Err(Trouble::new(Kind::Object, "the object changed while it was read", ""));
         }

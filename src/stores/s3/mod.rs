@@ -5,6 +5,7 @@
 //! provider verifies, headers and statuses are checked, silence ends a call, failures that pass
 //! are tried again.
 
+mod budget;
 mod check;
 mod client;
 mod control;
@@ -32,6 +33,7 @@ use crate::domain::{Checksum, Digest, S3Config, ServeMode};
 use client::Client;
 use place::Place;
 use sign::Signer;
+use trouble::Trouble;
 
 /// Installs ring as the TLS provider of this process. Calling it again does nothing.
 pub fn install_crypto_provider() {
@@ -53,6 +55,8 @@ pub struct S3Store {
     checksum: Checksum,
     serve: ServeMode,
     presign_ttl: Duration,
+    /// Bytes of a part of a multipart upload, unless their number demands more.
+    smallest_part: u64,
 }
 
 impl fmt::Debug for S3Store {
@@ -83,7 +87,16 @@ impl S3Store {
             checksum: config.checksum,
             serve: config.serve,
             presign_ttl: Duration::from_secs(u64::from(config.presign_ttl)),
+            smallest_part: multipart::SMALLEST_PART,
         })
+    }
+
+    /// Sends bigger parts, of at least `bytes` (8 MiB to 5 GiB): fewer requests, and a temporary
+    /// file for the parts of a stream when they exceed 16 MiB.
+    #[must_use]
+    pub fn with_smallest_part(mut self, bytes: u64) -> Self {
+        self.smallest_part = bytes.clamp(multipart::SMALLEST_PART, 5 << 30);
+        self
     }
 
     fn key(&self, digest: &Digest) -> String {
@@ -95,7 +108,7 @@ impl S3Store {
     }
 
     /// The URL without the check whether this store hands out any.
-    fn presigned(&self, key: &str, options: &PresignOptions) -> Result<String, StoreError> {
+    fn presigned(&self, key: &str, options: &PresignOptions) -> Result<String, Trouble> {
         let mut query = Vec::with_capacity(2);
         if let Some(value) = &options.content_disposition {
             query.push(("response-content-disposition", value.as_str()));
@@ -125,16 +138,16 @@ impl Backend for S3Store {
     async fn stat(&self, digest: &Digest) -> Result<Option<ObjectStat>, StoreError> {
         match self.head(&self.key(digest)).await? {
             Some(head) => Ok(Some(head.stat)),
-            None => self.require_marker().await.map(|()| None),
+            None => Ok(self.require_marker().await.map(|()| None)?),
         }
     }
 
     async fn delete(&self, digest: &Digest) -> Result<(), StoreError> {
-        self.delete_key(&self.key(digest)).await
+        Ok(self.delete_key(&self.key(digest)).await?)
     }
 
     async fn list(&self, after: Option<&Digest>, limit: usize) -> Result<Page, StoreError> {
-        self.list_objects(after, limit).await
+        Ok(self.list_objects(after, limit).await?)
     }
 
     async fn is_empty(&self) -> Result<bool, StoreError> {
@@ -142,15 +155,15 @@ impl Backend for S3Store {
     }
 
     async fn read_marker(&self) -> Result<Option<Marker>, StoreError> {
-        self.fetch_marker().await
+        Ok(self.fetch_marker().await?)
     }
 
     async fn write_marker(&self, marker: &Marker) -> Result<(), StoreError> {
-        self.store_marker(marker).await
+        Ok(self.store_marker(marker).await?)
     }
 
     async fn delete_marker(&self) -> Result<(), StoreError> {
-        self.delete_key(&self.marker_key()).await
+        Ok(self.delete_key(&self.marker_key()).await?)
     }
 
     async fn clean_unfinished(&self, age: Duration) -> Result<u64, StoreError> {
@@ -163,7 +176,7 @@ impl Backend for S3Store {
         options: PresignOptions,
     ) -> Result<Option<String>, StoreError> {
         match self.serve {
-            ServeMode::Redirect => self.presigned(&self.key(digest), &options).map(Some),
+            ServeMode::Redirect => Ok(Some(self.presigned(&self.key(digest), &options)?)),
             ServeMode::Proxy => Ok(None),
         }
     }

@@ -3,7 +3,7 @@
 use reqwest::Url;
 use s3::signing::uri_encode;
 
-use crate::stores::StoreError;
+use super::trouble::{Kind, Trouble};
 
 /// A bucket at an endpoint.
 #[derive(Debug)]
@@ -20,13 +20,12 @@ impl Place {
         region: &str,
         bucket: &str,
         path_style: bool,
-    ) -> Result<Self, StoreError> {
+    ) -> Result<Self, Trouble> {
         let aws = format!("https://s3.{region}.amazonaws.com");
         let text = endpoint.unwrap_or(&aws);
         let refuse = |why: &str| {
-            StoreError::Unavailable(format!(
-                "the endpoint {text:?} {why}; write it like https://s3.example.org"
-            ))
+            let remedy = "write the endpoint like https://s3.example.org";
+            Trouble::new(Kind::StoreWide, format!("the endpoint {text:?} {why}"), remedy)
         };
         let mut url = Url::parse(text).map_err(|e| refuse(&format!("is not a URL ({e})")))?;
         if !matches!(url.scheme(), "http" | "https") {
@@ -47,8 +46,8 @@ impl Place {
         Ok(Self { base })
     }
 
-    /// The URL of a key. `Unavailable` for a prefix that URLs cannot carry (`.` and `..` segments).
-    pub(super) fn object(&self, key: &str, query: &[(&str, &str)]) -> Result<Url, StoreError> {
+    /// The URL of a key. Refused for a prefix that URLs cannot carry (`.` and `..` segments).
+    pub(super) fn object(&self, key: &str, query: &[(&str, &str)]) -> Result<Url, Trouble> {
         let path = uri_encode(key, false);
         let text = format!("{}/{path}{}", self.base, query_string(query));
         let url = Url::parse(&text).map_err(|e| unusable(key, &e.to_string()))?;
@@ -60,14 +59,15 @@ impl Place {
     }
 
     /// The URL of the bucket itself.
-    pub(super) fn bucket(&self, query: &[(&str, &str)]) -> Result<Url, StoreError> {
+    pub(super) fn bucket(&self, query: &[(&str, &str)]) -> Result<Url, Trouble> {
         Url::parse(&format!("{}{}", self.base, query_string(query)))
             .map_err(|e| unusable("", &e.to_string()))
     }
 }
 
-fn unusable(key: &str, why: &str) -> StoreError {
-    StoreError::Unavailable(format!("the key {key:?} cannot be used: {why}; choose another prefix"))
+fn unusable(key: &str, why: &str) -> Trouble {
+    let problem = format!("the key {key:?} cannot be used: {why}");
+    Trouble::new(Kind::StoreWide, problem, "choose another prefix")
 }
 
 fn query_string(query: &[(&str, &str)]) -> String {

@@ -70,7 +70,7 @@ impl Trouble {
 
     /// The connection could not be made or was lost.
     pub(super) fn transport(error: reqwest::Error) -> Self {
-        let connect = error.is_connect();
+        let (connect, timeout) = (error.is_connect(), error.is_timeout());
         let error = error.without_url();
         let mut text = error.to_string();
         let mut source = error.source();
@@ -86,7 +86,9 @@ impl Trouble {
         let remedy =
             if connect { "check the endpoint: host name, port, http or https" } else { TRY_LATER };
         let what = if connect { "cannot connect" } else { "the connection broke" };
-        Self::new(Kind::StoreWide, format!("{what}: {text}"), remedy).passing()
+        let mut trouble = Self::new(Kind::StoreWide, format!("{what}: {text}"), remedy).passing();
+        trouble.stalled = timeout;
+        trouble
     }
 
     /// A refusal, from its status, headers and (for everything but HEAD) XML body.
@@ -111,23 +113,6 @@ impl Trouble {
             .map(Duration::from_secs);
         trouble
     }
-
-    pub(super) fn finding(&self) -> Finding {
-        Finding::new(&self.problem, self.remedy)
-    }
-}
-
-impl From<StoreError> for Trouble {
-    fn from(error: StoreError) -> Self {
-        let kind = match error {
-            StoreError::Unavailable(_) => Kind::StoreWide,
-            StoreError::Full(_) => Kind::Full,
-            StoreError::NotFound => Kind::Absent,
-            StoreError::Archived => Kind::Archived,
-            StoreError::Mismatch(_) | StoreError::Source(_) | StoreError::Failed(_) => Kind::Object,
-        };
-        Self::new(kind, error.to_string(), "")
-    }
 }
 
 impl From<Trouble> for StoreError {
@@ -140,6 +125,16 @@ impl From<Trouble> for StoreError {
             Kind::Full => Self::Full(text),
             Kind::Archived => Self::Archived,
             Kind::NoUpload | Kind::Range | Kind::Unsupported | Kind::Object => Self::Failed(text),
+        }
+    }
+}
+
+impl From<Trouble> for Finding {
+    fn from(trouble: Trouble) -> Self {
+        if trouble.remedy.is_empty() {
+            Self::from_error(&trouble.into())
+        } else {
+            Self::new(trouble.problem, trouble.remedy)
         }
     }
 }

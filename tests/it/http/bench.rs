@@ -1,5 +1,6 @@
 //! A server in this process, and a client that sends exactly what it is told to.
 
+use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -113,6 +114,11 @@ impl Bench {
         let root = self.root(name);
         std::fs::create_dir_all(&root).expect("a root");
         self.store_of(name, max_size, BackendConfig::Local(LocalConfig { root })).await;
+        self.mark(name).await;
+    }
+
+    /// Writes the store's marker.
+    pub async fn mark(&self, name: &str) {
         let settings = self.app.catalogue.settings();
         let store = settings.topology.store(name).expect("a store");
         let open = self.app.transfer.stores.get(store.id).expect("a backend");
@@ -229,7 +235,7 @@ pub struct Ask {
 
 impl Ask {
     pub fn with(mut self, name: &str, value: &str) -> Self {
-        self.head.push_str(&format!("{name}: {value}\r\n"));
+        write!(self.head, "{name}: {value}\r\n").expect("text");
         self
     }
 

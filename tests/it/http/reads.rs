@@ -1,24 +1,25 @@
 //! Downloads and listings (SPEC 5, 11).
 
-use hayloft::domain::{BackendConfig, Policy, ReplicaState, Timestamp};
 use hayloft::catalogue::CatalogueError;
+use hayloft::domain::{BackendConfig, Policy, ReplicaState, Timestamp};
 
 use super::bench::{Bench, Reply};
-use crate::support::{bytes, digest, s3_config};
+use crate::support::{bytes, digest, s3, s3_config};
 
 #[tokio::test]
 async fn ranges_follow_rfc_9110() {
     let bench = Bench::start().await;
     assert_eq!(bench.put("/files/s/ten", b"0123456789").await.status, 201);
     assert_eq!(bench.put("/files/s/none", b"").await.status, 201);
-    let cases: [(&str, &str, u16, &[u8], Option<&str>); 9] = [
-        ("ten", "bytes=0-3", 206, b"0123", Some("bytes 0-3/10")),
+    let whole = b"0123456789".as_slice();
+    let cases = [
+        ("ten", "bytes=0-3", 206, b"0123".as_slice(), Some("bytes 0-3/10")),
         ("ten", "bytes=7-", 206, b"789", Some("bytes 7-9/10")),
         ("ten", "bytes=-2", 206, b"89", Some("bytes 8-9/10")),
-        ("ten", "bytes=0-99", 206, b"0123456789", Some("bytes 0-9/10")),
-        ("ten", "bytes=0-1,3-4", 200, b"0123456789", None),
-        ("ten", "bytes=4-2", 200, b"0123456789", None),
-        ("ten", "lines=0-1", 200, b"0123456789", None),
+        ("ten", "bytes=0-99", 206, whole, Some("bytes 0-9/10")),
+        ("ten", "bytes=0-1,3-4", 200, whole, None),
+        ("ten", "bytes=4-2", 200, whole, None),
+        ("ten", "lines=0-1", 200, whole, None),
         ("none", "bytes=-5", 200, b"", None),
         ("none", "nonsense", 200, b"", None),
     ];
@@ -115,7 +116,8 @@ async fn head_is_get_without_a_body() {
     assert_eq!(ask.body(&body).send().await.status, 201);
     assert_eq!(bench.put("/files/s/none", b"").await.status, 201);
     let hash = format!("/by-hash/s/{}", digest(&body).to_hex());
-    for target in ["/files/s/a", "/files/s/a?download", "/files/s/none", &hash, "/files/s/missing"] {
+    for target in ["/files/s/a", "/files/s/a?download", "/files/s/none", &hash, "/files/s/missing"]
+    {
         let get = bench.get(target).await;
         let head = bench.ask("HEAD", target).send().await;
         assert_eq!(head.status, get.status, "{target}");
@@ -130,8 +132,14 @@ async fn every_file_answer_disarms_what_it_carries() {
     let bench = Bench::start().await;
     assert_eq!(bench.put("/files/s/a.html", b"<script>").await.status, 201);
     let hash = format!("/by-hash/s/{}", digest(b"<script>").to_hex());
-    let targets =
-        ["/files/s/a.html", "/files/s/missing", "/files/s/", "/files/s/a//b", "/by-hash/s/x", &hash];
+    let targets = [
+        "/files/s/a.html",
+        "/files/s/missing",
+        "/files/s/",
+        "/files/s/a//b",
+        "/by-hash/s/x",
+        &hash,
+    ];
     for target in targets {
         for method in ["GET", "HEAD", "PATCH"] {
             let reply = bench.ask(method, target).send().await;
@@ -163,7 +171,10 @@ async fn listings_come_in_pages() {
     assert!(all.json()["next"].is_null());
     assert_eq!(all.json()["entries"][0]["digest"], digest(b"a").to_hex());
     let first = bench.get("/files/s/?prefix=b%2F&limit=2").await;
-    assert_eq!((paths(&first), first.json()["next"].clone()), (vec!["b/1".into(), "b/2".into()], "b/2".into()));
+    assert_eq!(
+        (paths(&first), first.json()["next"].clone()),
+        (vec!["b/1".into(), "b/2".into()], "b/2".into())
+    );
     let second = bench.get("/files/s/?prefix=b%2F&limit=2&after=b%2F2").await;
     assert_eq!((paths(&second), second.json()["next"].is_null()), (vec!["b/3".into()], true));
     for bad in ["limit=0", "limit=1001", "limit=x", "prefix=%FF"] {
@@ -253,25 +264,20 @@ async fn a_file_without_any_replica_answers_503() {
 async fn a_file_in_s3_is_redirected_to_and_head_and_304_are_not() {
     let bench = Bench::start().await;
     assert_eq!(bench.put("/files/s/a%20b.txt", b"x").await.status, 201);
-    let config = s3_config("http://127.0.0.1:1", "bucket", "AKIATEST", "verysecret");
-    bench.store_of("cloud", None, BackendConfig::S3(Box::new(config.clone()))).await;
-    let id = bench.store_id("cloud");
-    // Its state is asked of a memory store, its URLs are made by the real one.
-    let backend = std::sync::Arc::new(SignedMemory::new(&config));
-    let settings = bench.app.catalogue.settings();
-    let store = settings.topology.store("cloud").expect("a store");
-    bench.app.transfer.stores.install(id, backend.clone(), store.backend.clone());
-    let marker = hayloft::transfer::marker_of(bench.app.catalogue.instance(), store);
-    hayloft::stores::Backend::write_marker(&*backend, &marker).await.expect("a marker");
+    let s3 = s3::in_process(s3::Faults::default()).await;
+    s3.make_bucket("bucket");
+    let config = s3_config(&s3.endpoint, "bucket", s3::KEY, s3::SECRET);
+    bench.store_of("cloud", None, BackendConfig::S3(Box::new(config))).await;
+    bench.mark("cloud").await;
     bench.link("s", "cloud", Some(200), Policy::default()).await;
-    set_replica(&bench, b"x", "cloud").await;
+    copy(&bench, b"x", "cloud").await;
     let before = last_use(&bench);
     let got = bench.get("/files/s/a%20b.txt?download").await;
     assert_eq!((got.status, got.body.len()), (302, 0), "{got:?}");
     let url = got.header("location").expect("a URL");
     assert!(url.contains("X-Amz-Expires=60") && url.contains("X-Amz-Signature="), "{url}");
     assert!(url.contains("response-content-disposition=attachment"), "{url}");
-    assert!(!url.contains("verysecret"));
+    assert!(!url.contains(s3::SECRET));
     assert_eq!(got.header("cache-control"), Some("no-store"));
     assert!(last_use(&bench) > before, "a redirect is a use");
     let head = bench.ask("HEAD", "/files/s/a%20b.txt").send().await;

@@ -1,5 +1,6 @@
 //! What several tests need: S3 servers, configurations, bodies.
 
+pub mod instance;
 pub mod s3;
 pub mod weed;
 
@@ -38,6 +39,12 @@ pub fn bytes(seed: u64, len: usize) -> Bytes {
 
 pub fn digest(bytes: &[u8]) -> Digest {
     Digest(*blake3::hash(bytes).as_bytes())
+}
+
+/// `ab/cd/<64 hex>`, written down once more so that a change of layout is noticed.
+pub fn object_name(digest: &Digest) -> String {
+    let hex = digest.to_hex();
+    format!("{}/{}/{hex}", &hex[..2], &hex[2..4])
 }
 
 /// The bytes in chunks of 100,000, as a transfer would bring them.

@@ -1,0 +1,108 @@
+//! Values of options, parsed once here.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::api::PolicyChange;
+use crate::domain::{Policy, parse_duration, parse_limit};
+
+/// A priority, or `none`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Priority(pub Option<i32>);
+
+impl FromStr for Priority {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.eq_ignore_ascii_case("none") {
+            return Ok(Self(None));
+        }
+        text.parse()
+            .map(|n| Self(Some(n)))
+            .map_err(|_| "write a whole number of at most 32 bits, or none".to_owned())
+    }
+}
+
+/// A limit in bytes, or `none`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit(pub Option<u64>);
+
+impl FromStr for Limit {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        parse_limit(text)
+            .map(|limit| Self(limit.map(|bytes| bytes.0)))
+            .map_err(|e| format!("{e}, or none"))
+    }
+}
+
+/// `--policy`: a whole policy; keys that are not given take their default.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PolicyArg(pub Policy);
+
+impl FromStr for PolicyArg {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let policy: Policy = serde_json::from_str(text).map_err(|e| e.to_string())?;
+        policy.check().map_err(|e| e.to_string())?;
+        Ok(Self(policy))
+    }
+}
+
+impl PolicyArg {
+    /// The change that leads to this policy from whatever stands.
+    pub fn as_change(&self) -> PolicyChange {
+        PolicyChange {
+            populate: Some(self.0.populate),
+            drain: Some(self.0.drain.clone()),
+            read_only: Some(self.0.read_only),
+            write_only: Some(self.0.write_only),
+            soft_max_size: Some(self.0.soft_max_size),
+        }
+    }
+}
+
+/// Where a secret is read from; never the secret itself, which would stand in the process list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Secret {
+    StandardInput,
+    File(PathBuf),
+}
+
+impl FromStr for Secret {
+    type Err = std::convert::Infallible;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(if text == "-" { Self::StandardInput } else { Self::File(text.into()) })
+    }
+}
+
+/// `env` or `file:PATH`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CredentialsArg(pub String);
+
+impl FromStr for CredentialsArg {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.strip_prefix("file:") {
+            Some(path) if path.starts_with('/') => Ok(Self(text.to_owned())),
+            Some(_) => Err("the path after file: has to be absolute, as the server reads it"),
+            None if text == "env" => Ok(Self(text.to_owned())),
+            None => Err("write env, or file:PATH"),
+        }
+    }
+}
+
+/// The lifetime of presigned URLs, in seconds.
+pub fn presign_ttl(text: &str) -> Result<u32, String> {
+    let ttl = parse_duration(text)?;
+    if (Duration::from_secs(10)..=Duration::from_hours(1)).contains(&ttl) {
+        u32::try_from(ttl.as_secs()).map_err(|e| e.to_string())
+    } else {
+        Err("allowed are 10s to 1h".to_owned())
+    }
+}
+
+/// A duration that is sent on as it was written.
+pub fn duration_text(text: &str) -> Result<String, String> {
+    parse_duration(text).map(|_| text.to_owned())
+}

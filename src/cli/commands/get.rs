@@ -1,0 +1,200 @@
+//! `hayloft file get` and `hayloft file list`.
+
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use futures_util::StreamExt;
+use reqwest::header::{ETAG, LOCATION};
+use reqwest::{Method, Response};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+
+use crate::api::Listing;
+use crate::cli::client::{Client, in_path, in_query};
+use crate::cli::output::{self, Output, progress};
+use crate::cli::transport::foreign_client;
+use crate::domain::{Digest, FilePath, ScopeName};
+
+/// Entries asked for at once: the server's largest page.
+const PAGE: usize = 1000;
+
+pub async fn file(
+    client: &Client,
+    scope: &ScopeName,
+    path: &FilePath,
+    target: Option<&Path>,
+    proxy: bool,
+    output: Output,
+) -> Result<()> {
+    let url = format!("/files/{scope}/{}", in_path(path.as_str()));
+    let download = open(client, &url, proxy, output).await?;
+    let bar = progress::transfer(output, download.body.content_length());
+    let expected = download.digest;
+    let received = if let Some(target) = target {
+        let mut partial = Partial::create(target)?;
+        let received = copy(download.body, &mut partial.file, &bar).await?;
+        if received == expected {
+            partial.keep().await?;
+        }
+        received
+    } else {
+        let stdout = std::io::stdout().as_fd().try_clone_to_owned()?;
+        copy(download.body, &mut tokio::fs::File::from_std(stdout.into()), &bar).await?
+    };
+    bar.finish_and_clear();
+    if received != expected {
+        bail!(
+            "the bytes received are not those of the file: their digest is {received}, not \
+             {expected}. hayloft verify --read finds the damaged replica"
+        );
+    }
+    Ok(())
+}
+
+struct Download {
+    body: Response,
+    digest: Digest,
+}
+
+/// Asks for the file and follows a redirect, without our token. When the redirect's target does
+/// not deliver, the server is asked to stream the file itself.
+async fn open(client: &Client, url: &str, proxy: bool, output: Output) -> Result<Download> {
+    let query = if proxy { "?proxy" } else { "" };
+    let response = client.send(client.request(Method::GET, &format!("{url}{query}"))?).await?;
+    if !response.status().is_redirection() {
+        let digest = etag(&response).context("the server's answer has no digest in its ETag")?;
+        return Ok(Download { body: response, digest });
+    }
+    let digest = match etag(&response) {
+        Some(digest) => digest,
+        None => etag(&client.send(client.request(Method::HEAD, url)?).await?)
+            .context("the server's answer has no digest in its ETag")?,
+    };
+    match redirected(&response).await {
+        Ok(body) => Ok(Download { body, digest }),
+        Err(e) => {
+            output.note(&format!("The redirect failed ({e:#}); reading through the server."));
+            let request = client.request(Method::GET, &format!("{url}?proxy"))?;
+            Ok(Download { body: client.send(request).await?, digest })
+        }
+    }
+}
+
+async fn redirected(response: &Response) -> Result<Response> {
+    let location = response.headers().get(LOCATION).and_then(|l| l.to_str().ok());
+    let location = location.context("it names no location")?;
+    // The URL is a key to the file: an error must not show it.
+    let body = foreign_client()?.get(location).send().await.map_err(reqwest::Error::without_url)?;
+    if body.status() != reqwest::StatusCode::OK {
+        bail!("its target answered {}", body.status());
+    }
+    Ok(body)
+}
+
+/// Our `ETag` is the quoted digest.
+fn etag(response: &Response) -> Option<Digest> {
+    response.headers().get(ETAG)?.to_str().ok()?.trim_matches('"').parse().ok()
+}
+
+/// Writes the body and hashes it on the way.
+async fn copy(
+    body: Response,
+    to: &mut (impl AsyncWrite + Unpin),
+    bar: &indicatif::ProgressBar,
+) -> Result<Digest> {
+    let mut hasher = blake3::Hasher::new();
+    let mut chunks = body.bytes_stream();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(reqwest::Error::without_url);
+        let chunk = chunk.context("the download was cut short")?;
+        hasher.update(&chunk);
+        to.write_all(&chunk).await?;
+        bar.inc(chunk.len() as u64);
+    }
+    to.flush().await?;
+    Ok(Digest(*hasher.finalize().as_bytes()))
+}
+
+/// A file being written beside its target; removed unless it is kept.
+struct Partial {
+    file: tokio::fs::File,
+    beside: PathBuf,
+    target: PathBuf,
+    kept: bool,
+}
+
+impl Partial {
+    fn create(target: &Path) -> Result<Self> {
+        let name = target.file_name().context("-o names no file")?;
+        let mut partial_name = std::ffi::OsString::from(".");
+        partial_name.push(name);
+        partial_name.push(format!(".{}.partial", std::process::id()));
+        let beside = target.with_file_name(partial_name);
+        let file = std::fs::File::create_new(&beside)
+            .with_context(|| format!("cannot write {}", beside.display()))?;
+        Ok(Self { file: file.into(), beside, target: target.to_owned(), kept: false })
+    }
+
+    async fn keep(mut self) -> Result<()> {
+        let cannot = || format!("cannot write {}", self.target.display());
+        self.file.sync_all().await.with_context(cannot)?;
+        std::fs::rename(&self.beside, &self.target).with_context(cannot)?;
+        self.kept = true;
+        Ok(())
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        if !self.kept
+            && let Err(e) = std::fs::remove_file(&self.beside)
+        {
+            tracing::warn!("cannot remove {}: {e}", self.beside.display());
+        }
+    }
+}
+
+/// Prints page after page, so that memory does not grow with the scope.
+pub async fn list(client: &Client, scope: &ScopeName, prefix: &str, output: Output) -> Result<()> {
+    let mut after: Option<String> = None;
+    let mut out = std::io::BufWriter::new(std::io::stdout());
+    let mut first = true;
+    if output.json {
+        write!(out, "{{\"entries\":[")?;
+    }
+    loop {
+        let page = page(client, scope, prefix, after.as_deref()).await?;
+        for entry in &page.entries {
+            if output.json {
+                let comma = if std::mem::take(&mut first) { "" } else { "," };
+                write!(out, "{comma}{}", serde_json::to_string(entry)?)?;
+            } else {
+                let (size, time) = (output::bytes(entry.size), output::time(entry.created_at));
+                writeln!(out, "{size:>9}  {time}  {}", entry.path)?;
+            }
+        }
+        out.flush()?;
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    if output.json {
+        writeln!(out, "],\"next\":null}}")?;
+    }
+    Ok(out.flush()?)
+}
+
+async fn page(
+    client: &Client,
+    scope: &ScopeName,
+    prefix: &str,
+    after: Option<&str>,
+) -> Result<Listing> {
+    let after = after.map(|after| format!("&after={}", in_query(after))).unwrap_or_default();
+    let url = format!("/files/{scope}/?limit={PAGE}&prefix={}{after}", in_query(prefix));
+    let response = client.send(client.request(Method::GET, &url)?).await?;
+    let body = response.bytes().await.context("the listing was cut short")?;
+    serde_json::from_slice(&body).context("the server's answer is no listing")
+}

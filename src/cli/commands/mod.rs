@@ -1,0 +1,130 @@
+//! What each command does.
+
+mod get;
+mod import;
+mod put;
+mod scope;
+pub mod server;
+mod store;
+mod vacuum;
+
+use anyhow::Result;
+
+use super::Ended;
+use super::args::{Command, FileCommand, ImportCommand, TokenCommand};
+use super::client::{Client, in_path, in_query};
+use super::output::{self, Output, Table};
+use crate::api::{
+    Explanation, FileView, SignInLink, Status, TokenCreate, TokenCreated, TokenView, VerifyReport,
+    VerifyRequest,
+};
+
+/// Carries out a command that needs a server (or the catalogue).
+pub async fn run(client: &Client, command: Command, output: Output) -> Result<Ended> {
+    match command {
+        Command::Status => {
+            output.answer::<Status>(&client.get("status").await?, output::status)?;
+            Ok(Ended::Done)
+        }
+        Command::Verify { read, repair } => verify(client, read, repair, output).await,
+        Command::Scope(command) => scope::run(client, command, output).await,
+        Command::Store(command) => store::run(client, command, output).await,
+        Command::CreateFileStore(args) => store::create(client, args, output).await,
+        Command::DeleteFileStore(args) => store::delete(client, &args, output).await,
+        Command::Vacuum(args) => vacuum::run(client, &args, output).await,
+        Command::File(command) => file(client, command, output).await,
+        Command::Token(command) => token(client, command, output).await,
+        Command::Import(ImportCommand::Workspaces { file }) => {
+            import::workspaces(client, &file, output).await
+        }
+        Command::Import(ImportCommand::Directory { scope, dir, prefix }) => {
+            import::directory(client, &scope, &dir, &prefix, output).await
+        }
+        // These need no client and are handled before one is made.
+        Command::Serve
+        | Command::CheckConfig
+        | Command::Completions { .. }
+        | Command::Man { .. } => Ok(Ended::Done),
+    }
+}
+
+async fn verify(client: &Client, read: bool, repair: bool, output: Output) -> Result<Ended> {
+    let answer = client.post("verify", &VerifyRequest { read, repair }).await?;
+    output.answer::<VerifyReport>(&answer, output::verify)?;
+    Ok(Ended::done_if(answer.read::<VerifyReport>()?.ok))
+}
+
+async fn file(client: &Client, command: FileCommand, output: Output) -> Result<Ended> {
+    match command {
+        FileCommand::Put { scope, file, path, content_type } => {
+            put::file(client, &scope, &file, path, content_type.as_deref(), output).await?;
+        }
+        FileCommand::Get { scope, path, output: target, proxy } => {
+            get::file(client, &scope, &path, target.as_deref(), proxy, output).await?;
+        }
+        FileCommand::List { scope, prefix } => get::list(client, &scope, &prefix, output).await?,
+        FileCommand::Show { scope, path } => {
+            let answer =
+                client.get(&format!("scopes/{scope}/files/{}", in_path(path.as_str()))).await?;
+            output.answer::<FileView>(&answer, output::file)?;
+        }
+        FileCommand::Explain { scope, path } => {
+            let answer =
+                client.get(&format!("scopes/{scope}/explain/{}", in_path(path.as_str()))).await?;
+            output.answer::<Explanation>(&answer, output::explanation)?;
+        }
+        FileCommand::Delete { scope, path } => {
+            let url = format!("/files/{scope}/{}", in_path(path.as_str()));
+            client.send(client.request(reqwest::Method::DELETE, &url)?).await?;
+            output.note(&format!(
+                "Deleted. Within the grace period: hayloft file undelete {scope} {path}"
+            ));
+        }
+        FileCommand::Undelete { scope, path } => {
+            let answer =
+                client.act(&format!("scopes/{scope}/undelete/{}", in_path(path.as_str()))).await?;
+            output.done(&answer, &format!("{path} is back in {scope}."))?;
+        }
+    }
+    Ok(Ended::Done)
+}
+
+async fn token(client: &Client, command: TokenCommand, output: Output) -> Result<Ended> {
+    match command {
+        TokenCommand::Create { name, role, scope, expires } => {
+            let answer = client.post("tokens", &TokenCreate { name, role, scope, expires }).await?;
+            // The bare token on standard output, so that it can be piped into a file.
+            output.answer::<TokenCreated>(&answer, |created| created.token.clone())?;
+            output.note("This is the only time that the token is shown.");
+        }
+        TokenCommand::List => {
+            output.answer::<Vec<TokenView>>(&client.get("tokens").await?, tokens)?;
+        }
+        TokenCommand::Revoke { id } => {
+            let answer = client.delete(&format!("tokens/{}", in_query(&id))).await?;
+            output.done(&answer, &format!("Revoked token {id}."))?;
+        }
+        TokenCommand::Link => {
+            let answer = client.act("tokens/link").await?;
+            output.answer::<SignInLink>(&answer, |link| link.url.clone())?;
+            output.note("The link works once.");
+        }
+    }
+    Ok(Ended::Done)
+}
+
+fn tokens(list: &Vec<TokenView>) -> String {
+    let mut table = Table::new(&["ID", "NAME", "ROLE", "SCOPE", "CREATED", "EXPIRES", "LAST USED"]);
+    for token in list {
+        table.row([
+            token.id.clone(),
+            token.name.clone(),
+            format!("{:?}", token.role).to_lowercase(),
+            token.scope.as_ref().map_or_else(|| "(all)".to_owned(), ToString::to_string),
+            output::time(token.created_at),
+            token.expires_at.map_or_else(|| "never".to_owned(), output::time),
+            token.last_used.map_or_else(|| "never".to_owned(), output::time),
+        ]);
+    }
+    table.show_or("No tokens. Create one: hayloft token create --name N --role read")
+}

@@ -1,0 +1,101 @@
+//! Commands that need no client: the server itself, its configuration, completions and manual.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use clap::CommandFactory;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::app::{App, OpenError, Role};
+use crate::cli::Ended;
+use crate::cli::args::{Cli, Global};
+use crate::cli::output::{self, Output};
+use crate::config::{Config, Log, LogFormat};
+use crate::logging::{self, Level};
+
+/// The configuration that `--config` and the environment give.
+pub fn config(global: &Global) -> Result<Config> {
+    // A value that is not UTF-8 can be no setting of ours; others are not ours to judge.
+    let environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    Ok(Config::load(global.config.as_deref(), environment)?)
+}
+
+/// The log of everything but the server: warnings, and more with `-v`; nothing beside JSON.
+pub fn start_command_log(global: &Global) -> Result<()> {
+    let level = match (global.json, global.verbose) {
+        (true, _) => "off",
+        (false, 0) => "hayloft=warn,error",
+        (false, 1) => "hayloft=info,warn",
+        (false, _) => "hayloft=debug,info",
+    };
+    let log = Log { format: LogFormat::Auto, level: level.to_owned() };
+    logging::start(&log).map_err(anyhow::Error::msg)?;
+    Ok(())
+}
+
+pub async fn serve(global: &Global) -> Result<Ended> {
+    if global.server.is_some() {
+        bail!("serve runs a server here: leave out --server and unset HAYLOFT_SERVER");
+    }
+    let config = Arc::new(config(global)?);
+    let level = logging::start(&config.log).map_err(anyhow::Error::msg)?;
+    super::super::local::check_owner(&config.data_dir).map_err(anyhow::Error::msg)?;
+    let app = match App::open(Arc::clone(&config), Role::Server).await {
+        Err(OpenError::Locked) => bail!(
+            "another process has the catalogue in {} open: is a server running already?",
+            config.data_dir.display()
+        ),
+        opened => opened?,
+    };
+    let reloading = tokio::spawn(reload_level(global.clone(), level));
+    let served = crate::server::serve(Arc::clone(&app), config).await;
+    reloading.abort();
+    let closed = app.shutdown().await;
+    served?;
+    closed?;
+    Ok(Ended::Done)
+}
+
+/// At SIGHUP the log level is read again; a bad file leaves everything as it is.
+async fn reload_level(global: Global, level: Level) {
+    let mut hangups = match signal(SignalKind::hangup()) {
+        Ok(hangups) => hangups,
+        Err(e) => return tracing::warn!("cannot listen for SIGHUP: {e}"),
+    };
+    while hangups.recv().await.is_some() {
+        let set = config(&global)
+            .map_err(|e| format!("{e:#}"))
+            .and_then(|config| level.set(&config.log.level).map(|()| config.log.level));
+        match set {
+            Ok(level) => tracing::info!(level, "log level reloaded"),
+            Err(e) => tracing::error!("SIGHUP: the configuration stays as it was: {e}"),
+        }
+    }
+}
+
+pub fn check_config(global: &Global, output: Output) -> Result<Ended> {
+    let config = config(global)?;
+    if output.json {
+        output::line(&serde_json::to_string(&config)?)?;
+    } else {
+        output::line(config.to_toml()?.trim_end())?;
+    }
+    Ok(Ended::Done)
+}
+
+pub fn completions(shell: clap_complete::Shell) -> Result<Ended> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "hayloft", &mut script);
+    io::stdout().write_all(&script)?;
+    Ok(Ended::Done)
+}
+
+pub fn man(dir: &Path) -> Result<Ended> {
+    std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    clap_mangen::generate_to(Cli::command(), dir)
+        .with_context(|| format!("cannot write manual pages into {}", dir.display()))?;
+    Ok(Ended::Done)
+}

@@ -1,0 +1,125 @@
+//! The command line (SPEC 9): clap tree, transport, output.
+//!
+//! Every command is one or a few requests to the admin API, over the admin socket, a URL, or the
+//! same router in this process. No operation has a second implementation here.
+
+pub mod args;
+mod client;
+mod commands;
+mod local;
+#[expect(
+    clippy::format_push_string,
+    reason = "texts for people are short, and write! into a String has a Result to discard"
+)]
+mod output;
+mod sse;
+mod transport;
+
+use std::ffi::OsString;
+use std::io;
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::api::Problem;
+use args::{Cli, Command, Global};
+use client::{Client, Refused};
+use output::Output;
+use transport::Transport;
+
+/// How a command that could be carried out ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    /// Exit code 0.
+    Done,
+    /// Exit code 1, the reason already printed: an incomplete run, a failed check.
+    NotDone,
+}
+
+impl Ended {
+    fn done_if(good: bool) -> Self {
+        if good { Self::Done } else { Self::NotDone }
+    }
+}
+
+/// Runs one command line; the exit codes are those of SPEC 9.
+pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::read(arguments) {
+        Ok(cli) => cli,
+        Err(e) => return usage(&e),
+    };
+    let output = Output { json: cli.global.json, verbose: cli.global.verbose };
+    match execute(cli, output).await {
+        Ok(Ended::Done) => ExitCode::SUCCESS,
+        Ok(Ended::NotDone) => ExitCode::FAILURE,
+        Err(e) => {
+            report(&e, output);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Help and version go to standard output and are no error; wrong usage is 2.
+fn usage(e: &clap::Error) -> ExitCode {
+    match e.print() {
+        Ok(()) => ExitCode::from(u8::try_from(e.exit_code()).unwrap_or(2)),
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+async fn execute(cli: Cli, output: Output) -> Result<Ended> {
+    match cli.command {
+        Command::Serve => commands::server::serve(&cli.global).await,
+        Command::CheckConfig => commands::server::check_config(&cli.global, output),
+        Command::Completions { shell } => commands::server::completions(shell),
+        Command::Man { dir } => commands::server::man(&dir),
+        command => with_client(&cli.global, command, output).await,
+    }
+}
+
+/// Connects, runs the command, and leaves the catalogue in order however the command ended.
+async fn with_client(global: &Global, command: Command, output: Output) -> Result<Ended> {
+    commands::server::start_command_log(global)?;
+    let transport = Transport::choose(global, || commands::server::config(global)).await?;
+    let client = Client { transport };
+    let ended = if matches!(command, Command::Vacuum(_)) {
+        // Asks what an interrupt is to mean.
+        commands::run(&client, command, output).await
+    } else {
+        tokio::select! {
+            ended = commands::run(&client, command, output) => ended,
+            _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+        }
+    };
+    let closed = client.transport.close().await;
+    let ended = ended?;
+    closed?;
+    Ok(ended)
+}
+
+/// The error, as a sentence with its causes or as a problem document, on standard error.
+fn report(e: &anyhow::Error, output: Output) {
+    // A reader that has seen enough (`| head`) needs no message.
+    let is_closed_pipe = |e: &io::Error| e.kind() == io::ErrorKind::BrokenPipe;
+    if e.downcast_ref::<io::Error>().is_some_and(is_closed_pipe) {
+        return;
+    }
+    if !output.json {
+        eprintln!("error: {e:#}");
+        return;
+    }
+    let problem = match e.downcast_ref::<Refused>() {
+        Some(Refused(problem)) => problem.clone(),
+        None => Problem {
+            kind: "command-failed".to_owned(),
+            title: "The command failed".to_owned(),
+            status: 0,
+            detail: format!("{e:#}"),
+            extra: serde_json::Map::new(),
+        },
+    };
+    match serde_json::to_string(&problem) {
+        Ok(text) => eprintln!("{text}"),
+        Err(_) => eprintln!("error: {e:#}"),
+    }
+}

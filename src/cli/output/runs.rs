@@ -1,0 +1,160 @@
+//! Runs, status and verification, for people.
+
+use super::scopes::moves;
+use super::table::{Table, bytes, count, or_dash, time, warnings};
+use crate::api::{Count, MoveAction, Outcome, Run, Status, VerifyFinding, VerifyReport};
+
+/// How many findings of one kind are listed; `--json` has them all.
+const LISTED: usize = 20;
+
+pub fn action(action: MoveAction) -> &'static str {
+    match action {
+        MoveAction::Copy => "copy",
+        MoveAction::Move => "move",
+        MoveAction::Remove => "remove",
+    }
+}
+
+fn outcome(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Running => "running",
+        Outcome::Paused => "paused",
+        Outcome::Complete => "complete",
+        Outcome::Incomplete => "incomplete",
+        Outcome::Failed => "failed",
+        Outcome::Cancelled => "cancelled",
+    }
+}
+
+fn counted(n: Count) -> String {
+    if n.is_zero() { "-".to_owned() } else { format!("{} ({})", n.files, bytes(n.bytes)) }
+}
+
+/// `Run 7: complete; copied -, moved 3 (2.0 MB), …`
+pub fn one_line(run: &Run) -> String {
+    let name = run.id.map_or_else(|| "Dry run".to_owned(), |id| format!("Run {id}"));
+    format!(
+        "{name}: {}; copied {}, moved {}, removed {}, retained {}",
+        outcome(run.outcome),
+        counted(run.copied),
+        counted(run.moved),
+        counted(run.removed),
+        counted(run.retained)
+    )
+}
+
+pub fn run(run: &Run) -> String {
+    let mut text = String::new();
+    if let Some(list) = &run.moves {
+        text += &format!("{}\n\n", moves(list));
+    }
+    text += &one_line(run);
+    for error in &run.errors {
+        let place: Vec<&str> =
+            [&error.scope, &error.store].into_iter().flatten().map(|s| &**s).collect();
+        let place = if place.is_empty() { String::new() } else { format!(" {}", place.join("/")) };
+        let files = if error.files == 0 {
+            String::new()
+        } else {
+            format!(": {} ({})", count(error.files, "file"), bytes(error.bytes))
+        };
+        text += &format!("\nerror: {}{place}: {}{files}", error.phase, error.cause);
+    }
+    text + &warnings("", &run.warnings)
+}
+
+pub fn history(list: &Vec<Run>) -> String {
+    let mut table = Table::new(&[
+        ">RUN",
+        "STARTED",
+        ">TOOK",
+        "OUTCOME",
+        ">COPIED",
+        ">MOVED",
+        ">REMOVED",
+        ">RETAINED",
+        ">ERRORS",
+    ]);
+    for run in list {
+        let took = run.finished_at.map(|end| format!("{}s", end.since(run.started_at).as_secs()));
+        table.row([
+            or_dash(run.id),
+            time(run.started_at),
+            or_dash(took),
+            outcome(run.outcome).to_owned(),
+            counted(run.copied),
+            counted(run.moved),
+            counted(run.removed),
+            counted(run.retained),
+            run.errors.len().to_string(),
+        ]);
+    }
+    table.show_or("No run yet.")
+}
+
+pub fn status(status: &Status) -> String {
+    let files = count(status.files, "file");
+    let safety = &status.safety;
+    let mut text = format!(
+        "Hayloft {}, since {}: {files}, {}\n\
+         readable replicas: none {}, one {}, two or more {}\n\n{}\n",
+        status.version,
+        time(status.started_at),
+        bytes(status.bytes),
+        safety.readable_0,
+        safety.readable_1,
+        safety.readable_2_or_more,
+        super::stores(&status.stores),
+    );
+    if let Some(id) = status.running {
+        text += &format!("\nRun {id} is at work: hayloft vacuum attaches to it.");
+    }
+    if let Some(run) = &status.last_run {
+        text += &format!("\nLast run, {}: {}", time(run.started_at), one_line(run));
+    }
+    if let Some(next) = status.next_run {
+        text += &format!("\nNext run: {}", time(next));
+    }
+    text + &warnings("", &status.warnings)
+}
+
+pub fn verify(report: &VerifyReport) -> String {
+    let mut text = format!(
+        "{}, {} checked, {} read",
+        count(report.checked_files, "file"),
+        count(report.checked_replicas, "replica"),
+        bytes(report.read_bytes)
+    );
+    text += &findings("lost", &report.lost);
+    text += &findings("missing", &report.missing);
+    text += &findings("corrupt", &report.corrupt);
+    for wrong in &report.counters {
+        text += &format!(
+            "\ncounter {}: recorded {}, counted {}",
+            wrong.counter, wrong.recorded, wrong.counted
+        );
+    }
+    text += &findings("note: orphan", &report.orphans);
+    if report.pending_deletes > 0 {
+        text += &format!("\nnote: {} pending", count(report.pending_deletes, "delete"));
+    }
+    for store in &report.unavailable {
+        text += &format!("\nnote: store {store} is unavailable and was not checked");
+    }
+    if report.repaired > 0 {
+        text += &format!("\nrepaired: {}", report.repaired);
+    }
+    text + if report.ok { "\n\nAll is well." } else { "\n\nNOT all is well." }
+}
+
+fn findings(kind: &str, list: &[VerifyFinding]) -> String {
+    let mut text = String::new();
+    for finding in list.iter().take(LISTED) {
+        let store = finding.store.as_deref().map(|s| format!(" in {s}")).unwrap_or_default();
+        text += &format!("\n{kind}: {}{store}: {}", finding.digest, finding.detail);
+    }
+    if list.len() > LISTED {
+        text += &format!("\n{kind}: {} more (--json lists all)", list.len() - LISTED);
+    }
+    text
+}

@@ -1,0 +1,392 @@
+//! Executes a batch: copies first, each followed by the removal that completes it, then the
+//! removals that need no copy. Decides nothing: what no longer holds is skipped.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::task::{JoinError, JoinSet};
+
+use crate::api::Count;
+use crate::catalogue::CatalogueError;
+use crate::domain::StoreId;
+use crate::planner::{Action, Batch, Move, MoveResult, Phase};
+use crate::stores::StoreError;
+use crate::transfer::{CopyError, Granted, Intent, Kept, Reaped, Removal, Transfer};
+
+use super::gather::Scene;
+use super::live::{Live, Trouble};
+use super::pace::{Pulse, Throttle, metered};
+use super::trouble::Troubles;
+
+/// Moves under way at once, those that wait for a commit or a delete included: as many share one
+/// commit.
+const IN_FLIGHT: usize = 64;
+
+/// What the moves of one run share.
+#[derive(Debug)]
+pub struct Executor {
+    pub transfer: Arc<Transfer>,
+    pub live: Arc<Live>,
+    pub troubles: Arc<Troubles>,
+    throttle: Arc<Throttle>,
+    /// Transfers of bytes at once.
+    permits: Arc<Semaphore>,
+    patience: Duration,
+}
+
+type Done = (usize, Result<MoveResult, CatalogueError>);
+
+/// Moves under way; their results by index.
+struct Flight {
+    tasks: JoinSet<Done>,
+    results: Vec<MoveResult>,
+    broken: Option<CatalogueError>,
+}
+
+impl Flight {
+    fn new(moves: usize) -> Self {
+        Self { tasks: JoinSet::new(), results: vec![MoveResult::Skipped; moves], broken: None }
+    }
+
+    fn land(&mut self, landed: Result<Done, JoinError>) {
+        match landed {
+            Ok((i, Ok(result))) => self.results[i] = result,
+            Ok((_, Err(error))) => self.broken = Some(error),
+            Err(error) => {
+                self.broken = Some(CatalogueError::Storage(format!("a move ended: {error}")));
+            }
+        }
+    }
+
+    /// Waits until another move may begin.
+    async fn room(&mut self) {
+        while self.tasks.len() >= IN_FLIGHT {
+            if let Some(landed) = self.tasks.join_next().await {
+                self.land(landed);
+            }
+        }
+    }
+
+    async fn all(&mut self) {
+        while let Some(landed) = self.tasks.join_next().await {
+            self.land(landed);
+        }
+    }
+}
+
+impl Executor {
+    pub fn new(
+        transfer: Arc<Transfer>,
+        live: Arc<Live>,
+        config: &crate::config::Maintenance,
+        patience: Duration,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            transfer,
+            live,
+            troubles: Arc::default(),
+            throttle: Arc::new(Throttle::new(config.bandwidth)),
+            permits: Arc::new(Semaphore::new(config.concurrency.max(1))),
+            patience,
+        })
+    }
+
+    /// What became of each move, in the order of the batch. Moves that were not begun when the run
+    /// was to end are skipped.
+    pub async fn execute(
+        self: &Arc<Self>,
+        batch: &Batch,
+        scene: &Scene,
+    ) -> Result<Vec<MoveResult>, CatalogueError> {
+        let mut flight = Flight::new(batch.moves.len());
+        let copied = self.copies(batch, scene, &mut flight).await;
+        // Nothing is dropped half way, whatever happened.
+        flight.all().await;
+        copied?;
+        self.removals(batch, scene, &mut flight).await;
+        flight.all().await;
+        match flight.broken {
+            Some(error) => Err(error),
+            None => Ok(flight.results),
+        }
+    }
+
+    async fn copies(
+        self: &Arc<Self>,
+        batch: &Batch,
+        scene: &Scene,
+        flight: &mut Flight,
+    ) -> Result<(), CatalogueError> {
+        let is_copy = |i: &usize| batch.moves[*i].action != Action::Remove;
+        let mut waiting: VecDeque<usize> = (0..batch.moves.len()).filter(is_copy).collect();
+        while !waiting.is_empty() && flight.broken.is_none() {
+            if !self.live.copy_gate().await {
+                return Ok(());
+            }
+            waiting.retain(|i| self.is_usable(&batch.moves[*i]));
+            let intents = waiting.iter().filter_map(|i| intent(&batch.moves[*i])).collect();
+            let granted = self.transfer.intend(intents).await?;
+            let mut begun = VecDeque::new();
+            for (i, granted) in waiting.drain(..).zip(granted) {
+                match granted {
+                    Ok(granted) => begun.push_back((i, granted)),
+                    Err(why) => {
+                        tracing::debug!(digest = %batch.moves[i].digest, %why, "a copy is skipped");
+                        self.live.step_done(batch.moves[i].size);
+                    }
+                }
+            }
+            let left = self.fly(batch, scene, flight, begun).await;
+            waiting.extend(left.iter().map(|(i, _)| *i));
+            if !left.is_empty() {
+                self.transfer.withdraw(left.into_iter().map(|(_, g)| g).collect()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins copies one after the other as long as that is wanted; returns the others.
+    async fn fly(
+        self: &Arc<Self>,
+        batch: &Batch,
+        scene: &Scene,
+        flight: &mut Flight,
+        mut begun: VecDeque<(usize, Granted)>,
+    ) -> Vec<(usize, Granted)> {
+        let mut left = Vec::new();
+        while let Some((i, granted)) = begun.pop_front() {
+            flight.room().await;
+            let permit = Arc::clone(&self.permits).acquire_owned().await;
+            let Ok(permit) = permit else { break };
+            if !self.live.may_copy() || flight.broken.is_some() {
+                left.push((i, granted));
+                left.extend(begun);
+                return left;
+            }
+            if !self.is_usable(&batch.moves[i]) {
+                left.push((i, granted));
+                continue;
+            }
+            let (me, step) = (Arc::clone(self), batch.moves[i].clone());
+            let (scene, phase) = (scene.clone(), batch.phase);
+            flight.tasks.spawn(async move {
+                let result = me.copy(&step, granted, permit, &scene, phase).await;
+                me.live.step_done(step.size);
+                (i, result)
+            });
+        }
+        left
+    }
+
+    async fn removals(self: &Arc<Self>, batch: &Batch, scene: &Scene, flight: &mut Flight) {
+        for (i, step) in batch.moves.iter().enumerate() {
+            if step.action != Action::Remove {
+                continue;
+            }
+            flight.room().await;
+            if flight.broken.is_some() || !self.live.gate().await {
+                return;
+            }
+            if !self.is_usable(step) {
+                continue;
+            }
+            let (me, step) = (Arc::clone(self), step.clone());
+            let (scene, phase) = (scene.clone(), batch.phase);
+            flight.tasks.spawn(async move {
+                let result = me.remove(&step, &scene, phase).await;
+                me.live.step_done(step.size);
+                (i, result)
+            });
+        }
+    }
+
+    /// False when a store that the move needs is skipped by now.
+    fn is_usable(&self, step: &Move) -> bool {
+        let skipped = |store: Option<StoreId>| store.is_some_and(|s| self.troubles.is_skipped(s));
+        !skipped(step.to) && !skipped(step.leaves())
+    }
+
+    async fn copy<P: Send + 'static>(
+        &self,
+        step: &Move,
+        granted: Granted,
+        permit: P,
+        scene: &Scene,
+        phase: Phase,
+    ) -> Result<MoveResult, CatalogueError> {
+        let pulse = Pulse::new();
+        let (transfer, live) = (Arc::clone(&self.transfer), Arc::clone(&self.live));
+        let (throttle, beat) = (Arc::clone(&self.throttle), Arc::clone(&pulse));
+        let mut job = tokio::spawn(async move {
+            let wrap = |source| metered(source, &live, &throttle, &beat);
+            transfer.fulfil(&granted, permit, &wrap).await
+        });
+        let copied = loop {
+            match tokio::time::timeout(self.patience / 4, &mut job).await {
+                Ok(copied) => break copied,
+                Err(_) if pulse.idle() < self.patience => {}
+                // Left alone, not dropped: it ends by itself and tidies up.
+                Err(_) => {
+                    let store = if pulse.waits_for_source() { step.from } else { step.to };
+                    return Ok(self.no_answer(store, scene));
+                }
+            }
+        };
+        match copied {
+            Ok(Ok(())) => {}
+            Ok(Err(CopyError::Catalogue(error))) => return Err(error),
+            Ok(Err(error)) => return Ok(self.copy_failed(step, scene, &error)),
+            Err(error) => {
+                return Err(CatalogueError::Storage(format!("a copy ended: {error}")));
+            }
+        }
+        step.to.into_iter().for_each(|to| self.troubles.success(to));
+        if step.action == Action::Copy {
+            return Ok(MoveResult::Done);
+        }
+        match self.remove(step, scene, phase).await? {
+            MoveResult::Skipped => Ok(MoveResult::Copied),
+            other => Ok(other),
+        }
+    }
+
+    fn copy_failed(&self, step: &Move, scene: &Scene, error: &CopyError) -> MoveResult {
+        tracing::warn!(digest = %step.digest, %error, "a copy failed");
+        let (store, cause) = match error {
+            CopyError::Target { store, error } => (Some(*store), text(error)),
+            CopyError::NoSource { store, last: Some(last) } => {
+                (*store, format!("no readable source: {last}"))
+            }
+            CopyError::NoSource { store, last: None } => (*store, "no readable source".to_owned()),
+            CopyError::Catalogue(error) => (None, error.to_string()),
+        };
+        self.failed(store, cause, scene)
+    }
+
+    async fn remove(
+        &self,
+        step: &Move,
+        scene: &Scene,
+        phase: Phase,
+    ) -> Result<MoveResult, CatalogueError> {
+        let Some(store) = step.leaves() else { return Ok(MoveResult::Skipped) };
+        let removal = Removal {
+            file: step.file,
+            store,
+            run: scene.run,
+            now: scene.now,
+            grace: scene.grace,
+            unavailable: Arc::clone(&scene.unavailable),
+            deferred: Arc::clone(&scene.deferred),
+        };
+        let transfer = Arc::clone(&self.transfer);
+        let job = tokio::spawn(async move { transfer.give_up(removal).await });
+        let given_up = match tokio::time::timeout(self.patience, job).await {
+            Ok(Ok(given_up)) => given_up,
+            Ok(Err(error)) => {
+                return Err(CatalogueError::Storage(format!("a removal ended: {error}")));
+            }
+            Err(_) => return Ok(self.no_answer(Some(store), scene)),
+        };
+        match given_up {
+            Ok(Reaped::Failed(problem)) => {
+                // The replica is given up; its bytes go when the store lets them.
+                self.note_failure(store, scene);
+                let cause = format!("the deletion has to be repeated: {problem}");
+                let trouble = Trouble {
+                    phase: phase.as_str(),
+                    scope: None,
+                    store: Some(&scene.settings.topology.store_name(store)),
+                    cause: &cause,
+                };
+                self.live.error(trouble, Count { files: 1, bytes: step.size }, &[step.digest]);
+                Ok(MoveResult::Done)
+            }
+            Ok(Reaped::Gone | Reaped::Revived | Reaped::Later(_)) => {
+                self.troubles.success(store);
+                Ok(MoveResult::Done)
+            }
+            Err(Kept::NotOurs(problem)) => Ok(self.failed(Some(store), problem, scene)),
+            Err(Kept::Catalogue(error)) => Err(error),
+            Err(why @ (Kept::Changed | Kept::InUse)) => {
+                tracing::debug!(digest = %step.digest, %why, "a removal is skipped");
+                Ok(MoveResult::Skipped)
+            }
+            Err(why @ Kept::Pinned(_)) => {
+                tracing::debug!(digest = %step.digest, %why, "a removal is skipped");
+                self.unconfirmed(step, store, scene)
+            }
+        }
+    }
+
+    /// A replica stays because no other one counts. When a store that has one does not answer, that
+    /// is a failure of that store.
+    fn unconfirmed(
+        &self,
+        step: &Move,
+        leaving: StoreId,
+        scene: &Scene,
+    ) -> Result<MoveResult, CatalogueError> {
+        let Some(file) = self.transfer.catalogue.snapshot()?.file(step.file)? else {
+            return Ok(MoveResult::Skipped);
+        };
+        let silent = file.present().filter(|s| *s != leaving && !scene.unavailable.contains(s));
+        let silent = silent
+            .map(|s| (s, self.transfer.stores.last_seen(s)))
+            .find(|(_, state)| state.problem().is_some());
+        Ok(match silent {
+            Some((store, state)) => {
+                let problem = state.problem().unwrap_or("no answer").to_owned();
+                self.failed(Some(store), problem, scene)
+            }
+            None => MoveResult::Skipped,
+        })
+    }
+
+    fn failed(&self, store: Option<StoreId>, cause: String, scene: &Scene) -> MoveResult {
+        store.into_iter().for_each(|store| self.note_failure(store, scene));
+        MoveResult::Failed { store, cause }
+    }
+
+    fn note_failure(&self, store: StoreId, scene: &Scene) {
+        if self.troubles.failure(store) {
+            self.skipped(store, scene, "five failures in a row");
+        }
+    }
+
+    fn no_answer(&self, store: Option<StoreId>, scene: &Scene) -> MoveResult {
+        let cause = format!("no answer for {} s", self.patience.as_secs());
+        if let Some(store) = store
+            && self.troubles.skip(store)
+        {
+            self.skipped(store, scene, &cause);
+        }
+        MoveResult::Failed { store, cause }
+    }
+
+    fn skipped(&self, store: StoreId, scene: &Scene, why: &str) {
+        let name = scene.settings.topology.store_name(store);
+        tracing::warn!(store = %name, why, "the run goes on without a store");
+        let cause = format!(
+            "skipped for the rest of the run after {why}: run `hayloft store check {name}`"
+        );
+        let trouble = Trouble { phase: "stores", scope: None, store: Some(&name), cause: &cause };
+        self.live.error(trouble, Count::default(), &[]);
+    }
+}
+
+fn intent(step: &Move) -> Option<Intent> {
+    let (to, via) = (step.to?, step.via?);
+    Some(Intent { file: step.file, digest: step.digest, size: step.size, to, via })
+}
+
+/// A cause that files share: sizes and digests would make each its own class.
+fn text(error: &StoreError) -> String {
+    match error {
+        StoreError::Mismatch(_) => "the store received other bytes than were sent".to_owned(),
+        StoreError::Full(_) => "the store has no room left".to_owned(),
+        other => other.to_string(),
+    }
+}

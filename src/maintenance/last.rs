@@ -1,0 +1,172 @@
+//! Phases 7 and 8 of a run: sweep orphans, report what is missing, corrupt or lost (SPEC 7).
+
+use crate::api::Count;
+use crate::catalogue::CatalogueError;
+use crate::domain::{Digest, ReplicaState, ScopeId, StoreId, Topology};
+use crate::planner::{self, Snapshot};
+
+use super::executor::Executor;
+use super::gather::{View, blocking};
+use super::live::{Live, Trouble};
+use super::run::Looked;
+use super::{Maintenance, SweepError};
+
+const SHOWN_DIGESTS: usize = 10;
+
+/// Something wrong that no policy asked about.
+#[derive(Debug)]
+pub(super) struct Finding {
+    pub scope: Option<String>,
+    pub store: Option<String>,
+    pub cause: &'static str,
+    pub count: Count,
+    pub digests: Vec<Digest>,
+}
+
+impl Maintenance {
+    /// False when the run is to end.
+    pub(super) async fn last_phases(
+        &self,
+        live: &Live,
+        looked: &Looked,
+        executor: &Executor,
+    ) -> Result<bool, CatalogueError> {
+        for store in looked.usable.iter().filter(|s| !executor.troubles.is_skipped(**s)) {
+            if !live.gate().await {
+                return Ok(false);
+            }
+            let name = self.catalogue().settings().topology.store_name(*store);
+            live.enter("sweep", None, Some(name.clone()));
+            let problem = match self.sweep_store(*store, false, Some(live)).await {
+                Ok(report) => {
+                    if report.deleted > 0 {
+                        live.warn(format!("{} orphans were deleted in {name}", report.deleted));
+                    }
+                    report.stopped
+                }
+                Err(SweepError::Catalogue(error)) => return Err(error),
+                // Deleted meanwhile: nothing to sweep.
+                Err(SweepError::NoSuchStore) => None,
+                Err(SweepError::Unavailable(why) | SweepError::NotOurs(why)) => Some(why),
+            };
+            if let Some(cause) = problem {
+                let trouble =
+                    Trouble { phase: "sweep", scope: None, store: Some(&name), cause: &cause };
+                live.error(trouble, Count::default(), &[]);
+            }
+        }
+        live.enter("report", None, None);
+        let catalogue = std::sync::Arc::clone(self.catalogue());
+        let found = blocking(move || {
+            let view = View::take(&catalogue)?;
+            let settings = catalogue.settings();
+            let mut found = marked(&view, &settings.topology, |store, state| {
+                let page = view.snapshot.marked(state, store, None, SHOWN_DIGESTS)?;
+                Ok(page.into_iter().map(|f| f.digest).collect())
+            })?;
+            found.extend(lost(&view, &settings.topology)?);
+            Ok((found, archived(&view, &settings.topology)?))
+        });
+        let (found, warnings) = found.await?;
+        for finding in found {
+            let trouble = Trouble {
+                phase: "report",
+                scope: finding.scope.as_deref(),
+                store: finding.store.as_deref(),
+                cause: finding.cause,
+            };
+            live.error(trouble, finding.count, &finding.digests);
+        }
+        warnings.into_iter().for_each(|text| live.warn(text));
+        Ok(true)
+    }
+}
+
+/// Replicas that are missing or corrupt, by store.
+fn marked(
+    view: &View,
+    topology: &Topology,
+    digests: impl Fn(StoreId, ReplicaState) -> Result<Vec<Digest>, CatalogueError>,
+) -> Result<Vec<Finding>, CatalogueError> {
+    const MISSING: &str = "replicas are missing: the store answers and does not have them. \
+                           `hayloft verify --repair` copies them again where the file has another replica";
+    const CORRUPT: &str = "replicas are corrupt: their bytes are not those of the file. \
+                           `hayloft verify --repair` rewrites them where the file has another replica";
+    let mut found = Vec::new();
+    for store in topology.stores_by_name() {
+        let counts = view.snapshot.store_counts(store.id)?;
+        for (state, cause) in [(ReplicaState::Missing, MISSING), (ReplicaState::Corrupt, CORRUPT)] {
+            let count = counts.get(&state).copied().unwrap_or_default();
+            if count.files > 0 {
+                let digests = digests(store.id, state)?;
+                let store = Some(store.name.to_string());
+                found.push(Finding { scope: None, store, cause, count, digests });
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The same in a simulated catalogue, where only the sum is known.
+pub(super) fn marked_in<S: Snapshot>(
+    snapshot: &S,
+    topology: &Topology,
+) -> Result<Vec<Finding>, S::Error> {
+    let mut found = Vec::new();
+    for store in topology.stores_by_name() {
+        let count = snapshot.marked_count(store.id)?;
+        if count.files > 0 {
+            let count = Count { files: count.files, bytes: count.bytes };
+            let cause = "replicas are missing or corrupt: run `hayloft verify`";
+            let store = Some(store.name.to_string());
+            found.push(Finding { scope: None, store, cause, count, digests: Vec::new() });
+        }
+    }
+    Ok(found)
+}
+
+/// Files of a scope that no store has.
+pub(super) fn lost(view: &View, topology: &Topology) -> Result<Vec<Finding>, CatalogueError> {
+    let mut found = Vec::new();
+    for scope in topology.scopes_by_name() {
+        let count = sum(view, scope.id, <[StoreId]>::is_empty)?;
+        if !count.is_zero() {
+            let cause = "files have no replica left: upload them again";
+            let scope = Some(scope.name.to_string());
+            found.push(Finding { scope, store: None, cause, count, digests: Vec::new() });
+        }
+    }
+    Ok(found)
+}
+
+/// Files of a scope whose only replicas are in stores that it may not read: no error, since that is
+/// how archives are used, but a download says 409.
+pub(super) fn archived(view: &View, topology: &Topology) -> Result<Vec<String>, CatalogueError> {
+    let mut warnings = Vec::new();
+    for scope in topology.scopes_by_name() {
+        let reads = |s: &StoreId| topology.link(scope.id, *s).is_some_and(|l| !l.policy.write_only);
+        let count = sum(view, scope.id, |stores| !stores.is_empty() && !stores.iter().any(reads))?;
+        if !count.is_zero() {
+            let (files, bytes) = (count.files, crate::domain::ByteSize(count.bytes));
+            warnings.push(format!(
+                "{files} files ({bytes}) of scope {} are only in stores that it cannot read \
+                 (write_only or not linked)",
+                scope.name
+            ));
+        }
+    }
+    Ok(warnings)
+}
+
+fn sum(
+    view: &View,
+    scope: ScopeId,
+    wanted: impl Fn(&[StoreId]) -> bool,
+) -> Result<Count, CatalogueError> {
+    let mut count = planner::Count::default();
+    for holders in view.holders_of(scope)?.iter().filter(|h| h.live && wanted(&h.stores)) {
+        count.files = count.files.saturating_add(holders.count.files);
+        count.bytes = count.bytes.saturating_add(holders.count.bytes);
+    }
+    Ok(Count { files: count.files, bytes: count.bytes })
+}

@@ -1,0 +1,281 @@
+//! The command line of SPEC 9: what is accepted, what is refused, and what the help says.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use clap::CommandFactory;
+use hayloft::cli::args::Cli;
+
+fn words(line: &str) -> Vec<OsString> {
+    std::iter::once("hayloft").chain(line.split_whitespace()).map(OsString::from).collect()
+}
+
+#[test]
+fn the_tree_is_sound() {
+    Cli::command().debug_assert();
+}
+
+/// Every form of SPEC 9, and the aliases.
+const ACCEPTED: &str = "
+serve
+check-config
+status
+verify
+verify --read --repair
+completions bash
+man /tmp/man
+scope create media
+scope create media --store cold --store big --no-local
+scope list
+scope show media
+scope show media --json
+--json scope show media
+scope --json show media
+-v --config /etc/x.toml --server http://h:1 scope list
+scope delete media --force
+scope manage media add-store cold
+scope manage media add-store cold --upload-priority 100 --download-priority none --populate
+scope manage media add-store cold --upload-priority -5 --no-populate --drain --read-only
+scope manage media edit-store cold --drain-to local --no-read-only --write-only --force
+scope manage media edit-store cold --no-drain --no-write-only --soft-max-size 80GB
+scope manage media edit-store cold --soft-max-size none
+scope manage media edit-store cold --policy {\"populate\":true}
+scope manage media edit-store cold --upload-priority 5 --policy {\"drain\":\"local\"}
+scope manage media remove-store cold --force
+scope manage media default-store cold
+scope manage media set --public-read
+scope manage media set --no-public-read
+store create big local --root /mnt/big --adopt --no-instance-wide --soft-max-size 1TB --max-size 2TB
+store create cold s3 --bucket b
+store create cold s3 --bucket b --prefix p --region r --endpoint http://e --public-endpoint http://p \
+--path-style --storage-class GLACIER --serve proxy --presign-ttl 60s --checksum readback \
+--access-key-id ID --secret-access-key-file - --instance-wide --adopt
+store create cold s3 --bucket b --credentials env
+store create cold s3 --bucket b --credentials file:/etc/key --checksum none --serve redirect
+store manage cold --max-size none --presign-ttl 10s --no-path-style --endpoint http://e
+store manage cold --access-key-id ID --secret-access-key-file /root/secret
+store list
+store show cold
+store check cold
+store evacuation cold --list
+store reconcile cold
+store sweep cold --confirm
+store delete cold
+store delete cold --force --report /tmp/lost
+vacuum
+vacuum -v
+vacuum --dry-run --json
+vacuum --detach
+vacuum history
+vacuum show 12 -v
+vacuum -v show 12
+vacuum --json show 12
+vacuum pause
+vacuum resume
+vacuum cancel
+file put media a.jpg
+file put media - x/y.sql
+file put media a.jpg x.jpg --content-type image/jpeg
+file get media x/y -o z
+file list media
+file list media photos/
+file show media x
+file explain media x
+file delete media x
+file undelete media x
+token create --name ci --role write --scope media --expires 90d
+token create --name root --role admin
+token list
+token revoke 01J
+token link
+import workspaces w.json
+import directory media /srv --prefix p
+vacuum-file-store --dry-run
+vacuum-file-store history
+create-file-store cold s3 --bucket b
+create-file-store big local --root /mnt/big
+delete-file-store cold --force --report r
+";
+
+#[test]
+fn every_form_of_the_command_line_is_accepted() {
+    let text = ACCEPTED.replace("\\\n", " ");
+    for line in text.lines().filter(|line| !line.is_empty()) {
+        if let Err(e) = Cli::read(words(line)) {
+            panic!("{line}\n{e}");
+        }
+    }
+}
+
+const REFUSED: &str = "
+frobnicate
+scope create 1bad
+scope create none
+scope manage media edit-store cold --drain --no-drain
+scope manage media edit-store cold --drain --drain-to local
+scope manage media edit-store cold --populate --no-populate
+scope manage media edit-store cold --policy {} --populate
+scope manage media edit-store cold --policy {\"colour\":1}
+scope manage media edit-store cold --policy {\"populate\":true,\"drain\":true}
+scope manage media edit-store cold --upload-priority 99999999999
+scope manage media edit-store cold --soft-max-size 80XB
+scope manage media set
+scope manage media edit-store cold
+scope manage media edit-store cold --force
+store manage cold
+scope manage media set --public-read --no-public-read
+store create cold s3
+store create big local
+store create cold s3 --bucket b --access-key-id ID
+store create cold s3 --bucket b --secret-access-key-file x
+store create cold s3 --bucket b --credentials env --access-key-id ID --secret-access-key-file x
+store create cold s3 --bucket b --credentials vault
+store create cold s3 --bucket b --credentials file:relative
+store create cold s3 --bucket b --presign-ttl 5s
+store create cold s3 --bucket b --presign-ttl 2h
+store create cold s3 --bucket b --checksum md5
+store create cold s3 --bucket b --secret-access-key topsecret
+store manage cold --bucket other
+store delete cold --report x
+vacuum --dry-run --detach
+vacuum --dry-run history
+vacuum show x
+file put media
+file get media ../x
+file show media a//b
+token create --name x
+token create --name x --role owner
+token create --name x --role read --expires tomorrow
+";
+
+#[test]
+fn wrong_usage_is_refused() {
+    for line in REFUSED.lines().filter(|line| !line.is_empty()) {
+        let e = Cli::read(words(line)).expect_err(line);
+        assert_eq!(e.exit_code(), 2, "{line}");
+    }
+}
+
+/// Command lines of the README: indented or in a fence, `hayloft …`, without what the shell adds.
+#[test]
+fn every_command_of_the_readme_is_accepted() {
+    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+    let readme = std::fs::read_to_string(readme).expect("read the README");
+    let commands = readme.lines().filter_map(|line| line.trim_start().strip_prefix("hayloft "));
+    let mut seen = 0;
+    for command in commands {
+        let bare = command.split(['#', '>']).next().unwrap_or_default();
+        if let Err(e) = Cli::read(words(bare)) {
+            panic!("{command}\n{e}");
+        }
+        seen += 1;
+    }
+    assert!(seen > 20, "only {seen} commands were found");
+}
+
+fn visit(command: &clap::Command, path: &str, check: &mut impl FnMut(&clap::Command, &str)) {
+    check(command, path);
+    for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
+        visit(sub, &format!("{path} {}", sub.get_name()), check);
+    }
+}
+
+/// The first example of a command's help, without what the shell adds.
+fn example(help: &str) -> Option<String> {
+    let after = help.split_once("Example")?.1.split_once("hayloft ")?.1;
+    let unfolded = after.replace("\\\n", " ");
+    let line = unfolded.lines().next()?;
+    let line = line.split_once("   ").map_or(line, |(command, comment)| {
+        if comment.trim_start().starts_with("--") { line } else { command }
+    });
+    Some(line.split([' ']).take_while(|w| !matches!(*w, "|" | ">")).collect::<Vec<_>>().join(" "))
+}
+
+#[test]
+fn every_command_has_an_example_that_is_accepted() {
+    visit(&Cli::command(), "hayloft", &mut |command, path| {
+        if command.has_subcommands() && command.get_after_help().is_none() {
+            return;
+        }
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let Some(example) = example(&help) else {
+            assert!(command.has_subcommands(), "{path} has no example");
+            return;
+        };
+        if let Err(e) = Cli::read(words(&example)) {
+            panic!("{path}: {example}\n{e}");
+        }
+    });
+}
+
+#[test]
+fn every_command_and_option_says_what_it_does() {
+    visit(&Cli::command(), "hayloft", &mut |command, path| {
+        assert!(command.get_about().is_some(), "{path} says nothing about itself");
+        for option in command.get_arguments().filter(|arg| !arg.is_positional()) {
+            let id = option.get_id().as_str();
+            assert!(option.get_help().is_some(), "{path} --{id} says nothing about itself");
+        }
+    });
+}
+
+// ---- the real program, without a server ----
+
+fn hayloft(config: &Path, line: &str) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_hayloft"))
+        .args(line.split_whitespace())
+        .env("HAYLOFT_CONFIG", config)
+        .env_remove("HAYLOFT_SERVER")
+        .env_remove("HAYLOFT_TOKEN")
+        .output()
+        .expect("run hayloft")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn exit_codes_are_0_1_and_2() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let config = dir.path().join("config.toml");
+    std::fs::write(&config, "metrics_public = true\n").expect("write");
+    let good = hayloft(&config, "check-config");
+    assert_eq!(good.status.code(), Some(0));
+    assert!(text(&good.stdout).contains("metrics_public = true"));
+    assert_eq!(hayloft(&config, "frobnicate").status.code(), Some(2));
+    assert_eq!(hayloft(&config, "--help").status.code(), Some(0));
+    std::fs::write(&config, "metrics_public = 3\n").expect("write");
+    let bad = hayloft(&config, "check-config");
+    assert_eq!(bad.status.code(), Some(1));
+    assert!(text(&bad.stderr).contains("line 1"), "{}", text(&bad.stderr));
+}
+
+#[test]
+fn under_json_an_error_is_a_problem_document_on_standard_error() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let config = dir.path().join("config.toml");
+    std::fs::write(&config, "").expect("write");
+    // Port 9 of this machine: nobody listens there.
+    let out = hayloft(&config, "--server http://127.0.0.1:9 --json scope list");
+    assert_eq!(out.status.code(), Some(1));
+    assert!(out.stdout.is_empty());
+    let problem: hayloft::api::Problem =
+        serde_json::from_slice(&out.stderr).expect("a problem document");
+    assert!(problem.detail.contains("http://127.0.0.1:9"), "{}", problem.detail);
+}
+
+#[test]
+fn completions_and_manual_pages_are_made() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let config = dir.path().join("config.toml");
+    std::fs::write(&config, "").expect("write");
+    for shell in ["bash", "zsh", "fish"] {
+        let out = hayloft(&config, &format!("completions {shell}"));
+        assert!(text(&out.stdout).contains("vacuum"), "{shell}");
+    }
+    let man = dir.path().join("man");
+    assert!(hayloft(&config, &format!("man {}", man.display())).status.success());
+    assert!(man.join("hayloft.1").exists() && man.join("hayloft-scope-show.1").exists());
+}

@@ -1,0 +1,296 @@
+//! The table of layers and the habits that a compiler does not check.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+const MAX_LINES: usize = 599;
+
+/// Declarations only: the shapes of SPEC 11, which are read together.
+const MAY_BE_LONG: [&str; 1] = ["api.rs"];
+
+/// What stands at the top of the repository, and nothing else.
+const TOP: [&str; 15] = [
+    ".ci",
+    ".gitignore",
+    ".rustfmt.toml",
+    "CHANGELOG.md",
+    "Cargo.lock",
+    "Cargo.toml",
+    "LICENSE",
+    "Makefile",
+    "README.md",
+    "config.example.toml",
+    "packaging",
+    "rust-toolchain.toml",
+    "src",
+    "tests",
+    "web",
+];
+
+/// Rooms that stand for a fact of the world, and the shapes that all layers above speak.
+const GROUND: [&str; 4] = ["domain", "clock", "random", "api"];
+
+/// The rooms, each with those it may use besides itself.
+const LAYERS: [(&str, &[&[&str]]); 16] = [
+    ("domain", &[]),
+    ("clock", &[&["domain"]]),
+    ("random", &[]),
+    ("planner", &[&["domain"]]),
+    ("catalogue", &[&GROUND]),
+    ("stores", &[&["domain", "clock", "random"]]),
+    // The steps of a store's check are shown as the store reports them.
+    ("api", &[&["domain", "stores"]]),
+    ("config", &[&["domain", "logging"]]),
+    ("logging", &[&["config"]]),
+    ("transfer", &[&GROUND, &["planner", "catalogue", "stores"]]),
+    ("maintenance", &[&GROUND, &["planner", "catalogue", "stores", "transfer", "config"]]),
+    // An operation is given the open instance; opening it is one too.
+    ("ops", &[&GROUND, &BELOW_OPS, &["app"]]),
+    ("app", &[&GROUND, &BELOW_OPS, &["ops"]]),
+    ("server", &[&GROUND, &BELOW_OPS, &["ops", "app", "logging"]]),
+    ("cli", &[&["domain", "api", "app", "config", "logging", "server"]]),
+    ("main", &[]),
+];
+
+const BELOW_OPS: [&str; 6] =
+    ["planner", "catalogue", "stores", "transfer", "maintenance", "config"];
+
+/// Crates that only some places may name: a file or room, or the beginning of a path below `src`.
+const CRATES: [(&str, &[&str]); 6] = [
+    ("redb", &["catalogue"]),
+    ("bincode", &["catalogue"]),
+    ("s3", &["stores/s3", "stores/mod.rs"]),
+    ("axum", &["server", "cli/transport.rs", "app"]),
+    ("clap", &["cli", "main.rs", "domain/store.rs", "api.rs"]),
+    ("rust_s3", &[]),
+];
+
+/// What pure rooms do not know.
+const PURE: [&str; 2] = ["domain", "planner"];
+const IMPURE: [&str; 6] = ["tokio", "redb", "tracing", "std::fs", "std::net", "crate::clock"];
+
+const FORBIDDEN: [&str; 3] = ["todo!", "unimplemented!", "dbg!"];
+const CLOCKS: [&str; 3] = ["SystemTime::now", "Timestamp::now", "Zoned::now"];
+
+struct Source {
+    /// Below `src`, with slashes.
+    path: String,
+    /// Without comments and texts.
+    code: String,
+    lines: usize,
+}
+
+impl Source {
+    fn room(&self) -> &str {
+        self.path.split('/').next().unwrap_or_default().trim_end_matches(".rs")
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn rust_files(dir: &Path, found: &mut Vec<PathBuf>) {
+    let entries = std::fs::read_dir(dir).unwrap_or_else(|e| panic!("{}: {e}", dir.display()));
+    for entry in entries {
+        let path = entry.expect("directory entry").path();
+        if path.is_dir() {
+            rust_files(&path, found);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+fn sources() -> Vec<Source> {
+    let src = root().join("src");
+    let mut files = Vec::new();
+    rust_files(&src, &mut files);
+    files.sort();
+    let source = |file: &PathBuf| {
+        let text = std::fs::read_to_string(file).expect("read a source file");
+        let path = file.strip_prefix(&src).expect("below src").to_string_lossy().into_owned();
+        Source { path, code: bare(&text), lines: text.lines().count() }
+    };
+    files.iter().map(source).collect()
+}
+
+/// Code without line comments and without what stands between quotes.
+fn bare(text: &str) -> String {
+    let mut code = String::with_capacity(text.len());
+    for line in text.lines() {
+        let mut in_text = false;
+        let mut previous = ' ';
+        let mut kept = String::new();
+        for c in line.chars() {
+            if !in_text && c == '/' && previous == '/' {
+                kept.pop();
+                break;
+            }
+            if c == '"' && previous != '\\' && previous != '\'' {
+                in_text = !in_text;
+            }
+            if !in_text {
+                kept.push(c);
+            }
+            previous = c;
+        }
+        code.push_str(&kept);
+        code.push('\n');
+    }
+    code
+}
+
+/// The words that follow `crate::`, the members of a brace group included.
+fn rooms_used(code: &str) -> BTreeSet<&str> {
+    let ident =
+        |s: &str| s.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(s.len());
+    let mut used = BTreeSet::new();
+    for (at, _) in code.match_indices("crate::") {
+        let rest = &code[at + "crate::".len()..];
+        match rest.strip_prefix('{') {
+            None => {
+                used.insert(&rest[..ident(rest)]);
+            }
+            Some(group) => used.extend(members(group).map(|m| &m[..ident(m)])),
+        }
+    }
+    used
+}
+
+/// The members of a brace group, at its first level.
+fn members(group: &str) -> impl Iterator<Item = &str> {
+    let mut depth = 1_usize;
+    let end = group
+        .find(|c| {
+            match c {
+                '{' => depth += 1,
+                '}' => depth -= 1,
+                _ => {}
+            }
+            depth == 0
+        })
+        .unwrap_or(group.len());
+    let mut depth = 0_usize;
+    group[..end]
+        .split(move |c| {
+            match c {
+                '{' => depth += 1,
+                '}' => depth -= 1,
+                _ => {}
+            }
+            c == ',' && depth == 0
+        })
+        .map(str::trim)
+        .filter(|m| !m.is_empty())
+}
+
+/// Whether the code names `name::…` as a crate or path of its own.
+fn names(code: &str, name: &str) -> bool {
+    let needle = format!("{name}::");
+    code.match_indices(&needle).any(|(at, _)| {
+        let before = code[..at].chars().next_back().unwrap_or(' ');
+        !(before.is_alphanumeric() || before == '_' || before == ':')
+            || code[..at].ends_with("use ::")
+    })
+}
+
+#[test]
+fn each_room_uses_only_the_rooms_below_it() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        if source.path == "lib.rs" {
+            continue;
+        }
+        let Some((_, allowed)) = LAYERS.iter().find(|(room, _)| *room == source.room()) else {
+            wrong.push(format!("{}: its room is not in the table of layers", source.path));
+            continue;
+        };
+        for used in rooms_used(&source.code) {
+            let is_room = LAYERS.iter().any(|(room, _)| *room == used);
+            let may = allowed.iter().any(|rooms| rooms.contains(&used));
+            if is_room && used != source.room() && !may {
+                wrong.push(format!("{} uses crate::{used}", source.path));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn each_library_is_known_in_its_place_only() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        for (library, places) in CRATES {
+            let at_home = places.iter().any(|place| {
+                source.path.strip_prefix(place).is_some_and(|rest| {
+                    rest.is_empty() || rest.starts_with('/') || rest.starts_with('.')
+                })
+            });
+            if !at_home && names(&source.code, library) {
+                wrong.push(format!("{} names {library}", source.path));
+            }
+        }
+        if PURE.contains(&source.room()) {
+            for impure in IMPURE {
+                if names(&source.code, impure) {
+                    wrong.push(format!("{} names {impure}", source.path));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn nothing_is_left_undone_and_only_the_clock_reads_the_clock() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        for word in FORBIDDEN.iter().filter(|word| source.code.contains(**word)) {
+            wrong.push(format!("{} contains {word}", source.path));
+        }
+        for clock in CLOCKS.iter().filter(|clock| source.code.contains(**clock)) {
+            if source.path != "clock.rs" {
+                wrong.push(format!("{} contains {clock}", source.path));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn no_file_is_too_long() {
+    let mut files = Vec::new();
+    rust_files(&root().join("tests"), &mut files);
+    let tests = files.iter().map(|file| {
+        let text = std::fs::read_to_string(file).expect("read a test");
+        (file.display().to_string(), text.lines().count())
+    });
+    let rooms = sources().into_iter().map(|source| (source.path, source.lines));
+    let long: Vec<_> = rooms
+        .chain(tests)
+        .filter(|(file, lines)| *lines > MAX_LINES && !MAY_BE_LONG.contains(&file.as_str()))
+        .collect();
+    assert!(long.is_empty(), "{long:?}");
+}
+
+#[test]
+fn the_top_level_is_as_agreed() {
+    let untracked = [".git", "target"];
+    for entry in std::fs::read_dir(root()).expect("read the top level") {
+        let name = entry.expect("directory entry").file_name().to_string_lossy().into_owned();
+        assert!(
+            TOP.contains(&name.as_str()) || untracked.contains(&name.as_str()),
+            "{name} does not belong at the top level"
+        );
+    }
+}
+
+#[test]
+fn the_reader_of_sources_sees_what_it_should() {
+    let code = bare("use crate::domain::{A, B}; // crate::cli\nlet s = \"crate::server\";");
+    assert_eq!(rooms_used(&code), BTreeSet::from(["domain"]));
+    assert_eq!(rooms_used("use crate::{api::{X, Y}, domain};"), BTreeSet::from(["api", "domain"]));
+    assert!(names("use s3::Bucket;", "s3") && names(" s3::x()", "s3"));
+    assert!(!names("stores::s3::Store", "s3") && !names("rust_s3::x", "s3"));
+}
