@@ -39,7 +39,7 @@ use crate::app::App;
 use crate::config::Config;
 use site::{Door, Site};
 
-/// How often pending last uses and uses of tokens are written (SPEC 6: at most 60 s late).
+/// How often pending uses of tokens are written.
 const FLUSH_EVERY: Duration = Duration::from_secs(30);
 
 /// What the public port answers, for use without a connection.
@@ -68,6 +68,7 @@ async fn serve_until_signal(app: &Arc<App>, config: Arc<Config>) -> Result<()> {
     let hangup = signal(SignalKind::hangup())?;
     let server = Server::bind(Arc::clone(app), config).await?;
     server.welcome().await;
+    app.maintenance.spawn_timer();
     tell_manager(NotifyState::Ready);
     let beats = tokio::spawn(beat());
     let reloads = tokio::spawn(server.clone().reload_at(hangup));
@@ -135,12 +136,8 @@ impl Server {
 async fn flush(site: Arc<Site>) {
     let mut ticks = tokio::time::interval(FLUSH_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let granularity = site.app.config.maintenance.last_use_granularity;
     loop {
         ticks.tick().await;
-        if let Err(error) = site.app.catalogue.flush_last_uses(granularity).await {
-            tracing::warn!(%error, "last uses could not be written; they are kept in memory");
-        }
         if let Err(error) = site.access.uses.flush(&site.app.catalogue).await {
             tracing::warn!(%error, "the last uses of tokens could not be written");
         }
