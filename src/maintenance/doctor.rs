@@ -280,7 +280,7 @@ impl Maintenance {
         let intent = Intent { file: id, digest: file.digest, size: file.size, to, via };
         let granted = self.transfer.intend(vec![intent]).await?;
         let Some(Ok(granted)) = granted.into_iter().next() else { return Ok(false) };
-        match self.transfer.fulfil(&granted, (), &|source| source).await {
+        match self.transfer.fulfil(&granted, || {}, &|source| source).await {
             Ok(()) => Ok(true),
             Err(error) => {
                 tracing::warn!(digest = %file.digest, %error, "a replica could not be healed");
