@@ -15,7 +15,8 @@ use super::token_uses::TokenUses;
 use crate::api::Role;
 use crate::app::App;
 use crate::catalogue::{Settings, Token};
-use crate::domain::{Digest, Scope, Timestamp};
+use crate::domain::{Scope, Timestamp};
+use crate::ops::tokens::digest_of_secret;
 use crate::ops::{Actor, Grant};
 
 /// Every token begins with this: `hl_<id>_<secret>`.
@@ -180,8 +181,7 @@ fn origin_of(url: &str) -> &str {
 }
 
 fn is_good(token: &Token, secret: &str, now: Timestamp) -> bool {
-    let offered = blake3::hash(secret.as_bytes());
-    let equal: bool = offered.as_bytes().ct_eq(&token.secret.0).into();
+    let equal: bool = digest_of_secret(secret).0.ct_eq(&token.secret.0).into();
     equal && token.expires_at.is_none_or(|expires| now < expires)
 }
 
@@ -215,11 +215,6 @@ pub fn cookie(headers: &HeaderMap) -> Option<&str> {
         .filter_map(|pair| pair.trim().split_once('='))
         .find(|(name, _)| *name == sessions::COOKIE)
         .map(|(_, value)| value)
-}
-
-/// What is stored of a secret.
-pub fn digest_of(secret: &str) -> Digest {
-    Digest(*blake3::hash(secret.as_bytes()).as_bytes())
 }
 
 #[cfg(test)]

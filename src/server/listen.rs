@@ -85,13 +85,6 @@ impl Server {
         &self.0.site
     }
 
-    /// Where people reach this server.
-    pub(super) fn base_url(&self) -> String {
-        let scheme = if self.0.tls.is_some() { "https" } else { "http" };
-        let own = || format!("{scheme}://{}", self.0.address);
-        self.0.config.public_url.clone().unwrap_or_else(own)
-    }
-
     /// Reads the certificate again.
     pub(super) fn reload(&self) -> Result<()> {
         self.0.tls.as_ref().map_or(Ok(()), Tls::reload)
@@ -114,7 +107,11 @@ impl Server {
         listening.closing.cancel();
         listening.connections.close();
         let patience = listening.config.limits.shutdown_timeout;
-        if tokio::time::timeout(patience, listening.connections.wait()).await.is_err() {
+        // A run ends between files meanwhile; whoever closes the app waits for it.
+        let ended = async {
+            tokio::join!(listening.connections.wait(), listening.site.app.maintenance.shutdown())
+        };
+        if tokio::time::timeout(patience, ended).await.is_err() {
             let left = listening.connections.len();
             tracing::warn!(left, "connections are cut off: they did not end in time");
             listening.ending.cancel();

@@ -27,7 +27,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use axum::Router;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -37,10 +37,11 @@ pub use listen::Server;
 
 use crate::app::App;
 use crate::config::Config;
+use crate::ops;
 use site::{Door, Site};
 
-/// How often pending uses of tokens are written.
-const FLUSH_EVERY: Duration = Duration::from_secs(30);
+/// How often the last uses of tokens are looked through for those that are due to be written.
+const FLUSH_EVERY: Duration = Duration::from_mins(1);
 
 /// What the public port answers, for use without a connection.
 pub fn router(app: Arc<App>) -> Router {
@@ -52,21 +53,18 @@ pub fn admin_router(app: Arc<App>) -> Router {
     Site::new(app).router(Door::Socket)
 }
 
-/// Serves until SIGTERM or SIGINT, then drains and closes the instance. The app is closed when this
-/// returns, however it went.
+/// Serves until SIGTERM or SIGINT, then drains. The caller closes the app, however it went.
 pub async fn serve(app: Arc<App>, config: Arc<Config>) -> Result<()> {
-    let served = serve_until_signal(&app, config).await;
+    let served = serve_until_signal(app, config).await;
     tell_manager(NotifyState::Stopping);
-    let closed = app.shutdown().await;
-    served?;
-    closed.context("the catalogue could not be closed in order")
+    served
 }
 
-async fn serve_until_signal(app: &Arc<App>, config: Arc<Config>) -> Result<()> {
+async fn serve_until_signal(app: Arc<App>, config: Arc<Config>) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let hangup = signal(SignalKind::hangup())?;
-    let server = Server::bind(Arc::clone(app), config).await?;
+    let server = Server::bind(app, config).await?;
     server.welcome().await;
     app.maintenance.spawn_timer();
     tell_manager(NotifyState::Ready);
@@ -104,20 +102,22 @@ async fn beat() {
 }
 
 impl Server {
-    /// Logs a sign-in link on a fresh instance.
+    /// Logs the sign-in link of a fresh instance.
     async fn welcome(&self) {
-        let base = self.base_url();
-        if let Err(error) = sessions::welcome(&self.site().app, &base).await {
-            tracing::error!(%error, "the sign-in link could not be made");
+        match ops::tokens::first_sign_in_link(&self.site().app).await {
+            Ok(Some(link)) => tracing::info!("a new instance: sign in once at {}", link.url),
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "the sign-in link could not be made"),
         }
     }
 
     /// Runs until `stop` is ready and requests have drained or the deadline has passed.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let flushing = tokio::spawn(flush(Arc::clone(self.site())));
+        let site = self.site();
+        site.app.maintenance.spawn_timer();
+        let flushing = tokio::spawn(flush(Arc::clone(site)));
         self.serve(stop).await;
         flushing.abort();
-        let site = self.site();
         if let Err(error) = site.access.uses.flush(&site.app.catalogue).await {
             tracing::warn!(%error, "the last uses of tokens could not be written");
         }

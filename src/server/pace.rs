@@ -7,7 +7,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -32,12 +32,26 @@ pub struct Limits {
 pub struct Stalled;
 
 /// Where a connection is: shared by the stream below the protocol and the bodies above it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Phase {
+    opened: Instant,
     /// Requests begun.
     requests: AtomicUsize,
     /// Bodies alive, of requests and answers.
     bodies: AtomicUsize,
+    /// When the last body ended, in milliseconds since the connection was opened.
+    idle_since: AtomicU64,
+}
+
+impl Default for Phase {
+    fn default() -> Self {
+        Self {
+            opened: Instant::now(),
+            requests: AtomicUsize::new(0),
+            bodies: AtomicUsize::new(0),
+            idle_since: AtomicU64::new(0),
+        }
+    }
 }
 
 /// Held by a body: the connection is not waiting for a request while it lives.
@@ -58,11 +72,18 @@ impl Phase {
     fn is_busy(&self) -> bool {
         self.bodies.load(Ordering::Relaxed) > 0
     }
+
+    fn idle_since(&self) -> Instant {
+        self.opened + Duration::from_millis(self.idle_since.load(Ordering::Relaxed))
+    }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.bodies.fetch_sub(1, Ordering::Relaxed);
+        if self.0.bodies.fetch_sub(1, Ordering::Relaxed) == 1 {
+            let since = u64::try_from(self.0.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+            self.0.idle_since.store(since, Ordering::Relaxed);
+        }
     }
 }
 
@@ -154,6 +175,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         this.turn_to(this.phase.requests.load(Ordering::Relaxed));
         let polled = Pin::new(&mut this.inner).poll_read(cx, buf);
         if this.phase.is_busy() {
+            if polled.is_pending() {
+                // The last body may end without another look here: the alarm brings one.
+                let soon = this.limits.idle.min(this.limits.header);
+                this.read_alarm.rings(Instant::now() + soon, cx);
+            }
             return polled;
         }
         if polled.is_ready() {
@@ -168,7 +194,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
             0 => this.limits.header,
             _ => this.limits.idle,
         };
-        let due = *this.header_due.get_or_insert_with(|| Instant::now() + patience);
+        let due = *this.header_due.get_or_insert_with(|| this.phase.idle_since() + patience);
         if this.read_alarm.rings(due, cx) { Poll::Ready(Err(timed_out())) } else { polled }
     }
 }

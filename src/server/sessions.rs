@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::access::digest_of;
 use super::errors::Failure;
 use crate::api::Role;
 use crate::app::App;
 use crate::catalogue::{CatalogueError, Session, SessionKind};
+use crate::ops::tokens::digest_of_secret;
 use crate::ops::{Actor, Grant};
 use crate::random;
 
@@ -14,14 +14,12 @@ use crate::random;
 pub const COOKIE: &str = "hayloft_session";
 /// A session ends after this long, used or not.
 pub const LIFETIME: Duration = Duration::from_hours(24);
-/// A link that nobody opens is void after this long.
-const LINK_LIFETIME: Duration = Duration::from_hours(24);
 /// Says in `Session::who` that the session ends with this token.
 const BY_TOKEN: &str = "token-id:";
 
 /// The instance admin behind a session cookie; `None` when it is unknown or over.
 pub fn actor(app: &App, secret: &str) -> Result<Option<Actor>, CatalogueError> {
-    let Some(session) = app.catalogue.snapshot()?.session(&digest_of(secret))? else {
+    let Some(session) = app.catalogue.snapshot()?.session(&digest_of_secret(secret))? else {
         return Ok(None);
     };
     let live = match session.kind {
@@ -47,12 +45,12 @@ pub async fn open_for_token(app: &App, actor: &Actor, id: &str) -> Result<String
     if actor.grant != (Grant::Role { role: Role::Admin, scope: None }) {
         return Err(Failure::forbidden("signing in needs an admin token of the whole instance"));
     }
-    Ok(create(app, SessionKind::Session, format!("{BY_TOKEN}{id}"), LIFETIME).await?)
+    Ok(open(app, format!("{BY_TOKEN}{id}")).await?)
 }
 
 /// Uses up a sign-in link; `None` when it is unknown, used or void.
 pub async fn open_for_link(app: &App, secret: &str) -> Result<Option<String>, CatalogueError> {
-    let digest = digest_of(secret);
+    let digest = digest_of_secret(secret);
     let link = app
         .catalogue
         .write(move |tx| {
@@ -69,49 +67,27 @@ pub async fn open_for_link(app: &App, secret: &str) -> Result<Option<String>, Ca
         })
         .await?;
     match link {
-        Some(_) => create(app, SessionKind::Session, "link".to_owned(), LIFETIME).await.map(Some),
+        Some(_) => open(app, "link".to_owned()).await.map(Some),
         None => Ok(None),
     }
 }
 
 /// Ends a session.
 pub async fn close(app: &App, secret: &str) -> Result<(), CatalogueError> {
-    let digest = digest_of(secret);
+    let digest = digest_of_secret(secret);
     app.catalogue.write(move |tx| tx.take_session(&digest).map(|_| ())).await
 }
 
-async fn create(
-    app: &App,
-    kind: SessionKind,
-    who: String,
-    lifetime: Duration,
-) -> Result<String, CatalogueError> {
+async fn open(app: &App, who: String) -> Result<String, CatalogueError> {
     let secret = random::hex(32);
-    let digest = digest_of(&secret);
+    let digest = digest_of_secret(&secret);
     app.catalogue
         .write(move |tx| {
-            let now = tx.now();
-            let session = Session {
-                kind,
-                who: who.clone(),
-                created_at: now,
-                expires_at: now.after(lifetime),
-            };
+            let (created_at, expires_at) = (tx.now(), tx.now().after(LIFETIME));
+            let kind = SessionKind::Session;
+            let session = Session { kind, who: who.clone(), created_at, expires_at };
             tx.put_session(&digest, &session)
         })
         .await?;
     Ok(secret)
-}
-
-/// Logs a sign-in link once in the life of an instance: nobody has a token yet.
-pub async fn welcome(app: &App, base_url: &str) -> Result<(), CatalogueError> {
-    const WELCOMED: &str = "welcomed";
-    let known = app.catalogue.snapshot()?.meta::<bool>(WELCOMED)?.unwrap_or_default();
-    if known || !app.catalogue.settings().tokens.is_empty() {
-        return Ok(());
-    }
-    let secret = create(app, SessionKind::Link, "welcome".to_owned(), LINK_LIFETIME).await?;
-    app.catalogue.write(|tx| tx.put_meta(WELCOMED, &true)).await?;
-    tracing::info!("sign in once within a day at {base_url}/signin?token={secret}");
-    Ok(())
 }
