@@ -247,7 +247,9 @@ impl Executor {
                 return Err(CatalogueError::Storage(format!("a copy ended: {error}")));
             }
         }
-        step.to.into_iter().for_each(|to| self.troubles.success(to));
+        if let Some(to) = step.to {
+            self.troubles.success(to);
+        }
         if step.action == Action::Copy {
             return Ok(MoveResult::Done);
         }
@@ -356,7 +358,9 @@ impl Executor {
     }
 
     fn failed(&self, store: Option<StoreId>, cause: String, settings: &Settings) -> MoveResult {
-        store.into_iter().for_each(|store| self.note_failure(store, settings));
+        if let Some(store) = store {
+            self.note_failure(store, settings);
+        }
         MoveResult::Failed { store, cause }
     }
 

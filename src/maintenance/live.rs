@@ -261,7 +261,11 @@ impl Live {
 
     /// Counts removals that no policy asked for.
     pub fn removed(&self, moves: Vec<MoveView>) {
-        self.run.send_modify(|run| moves.iter().for_each(|m| run.removed.add(m.size)));
+        self.run.send_modify(|run| {
+            for step in &moves {
+                run.removed.add(step.size);
+            }
+        });
         self.keep(moves);
     }
 

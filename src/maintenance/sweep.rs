@@ -80,9 +80,9 @@ impl Maintenance {
                     return Ok(report);
                 }
             }
-            let deleted = self.delete_orphans(store, &open.backend, &survey.first, live).await?;
-            report.deleted += deleted;
             let more = survey.orphans > survey.first.len() as u64;
+            let deleted = self.delete_orphans(store, &open.backend, survey.first, live).await?;
+            report.deleted += deleted;
             if !survey.whole || !more || deleted == 0 {
                 return Ok(report);
             }
@@ -151,17 +151,18 @@ impl Maintenance {
         &self,
         store: StoreId,
         backend: &Arc<dyn Backend>,
-        orphans: &[Listed],
+        mut orphans: Vec<Listed>,
         live: Option<&Live>,
     ) -> Result<u64, SweepError> {
         let mut deleted = 0;
-        for chunk in orphans.chunks(PAGE) {
+        while !orphans.is_empty() {
             if let Some(live) = live
                 && !live.gate().await
             {
                 break;
             }
-            let jobs = chunk.to_vec().into_iter().map(|o| self.delete_orphan(store, backend, o));
+            let chunk: Vec<Listed> = orphans.drain(..orphans.len().min(PAGE)).collect();
+            let jobs = chunk.into_iter().map(|o| self.delete_orphan(store, backend, o));
             let mut jobs = stream::iter(jobs).buffer_unordered(AT_ONCE);
             while let Some(gone) = jobs.next().await {
                 deleted += u64::from(gone?);

@@ -93,7 +93,7 @@ impl Maintenance {
 
     async fn resume_left(self: &Arc<Self>) -> Result<(), CatalogueError> {
         let _steering = self.steering.lock().await;
-        self.restore().await.map(|_| ())
+        self.restore().map(|_| ())
     }
 
     /// False when the process ends first. Short steps, since the wall clock may be set.
