@@ -277,6 +277,9 @@ impl Maintenance {
             live.set_wish(Wish::Stop);
         }
         self.tasks.close();
-        self.tasks.wait().await;
+        let deadline = self.config.limits.shutdown_timeout;
+        if tokio::time::timeout(deadline, self.tasks.wait()).await.is_err() {
+            tracing::warn!("maintenance waits for a store that does not answer and is left behind");
+        }
     }
 }

@@ -11,7 +11,7 @@ use futures_util::{StreamExt, stream};
 use crate::api::SweepReport;
 use crate::catalogue::CatalogueError;
 use crate::domain::{StoreId, Timestamp};
-use crate::stores::{Backend, Listed};
+use crate::stores::{Backend, Listed, StoreError};
 use crate::transfer::HealthState;
 
 use super::gather::blocking;
@@ -90,6 +90,17 @@ impl Maintenance {
         Ok(report)
     }
 
+    /// The answer of a store, or an error when there is none for too long.
+    pub(super) async fn answer<T>(
+        &self,
+        ask: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        tokio::time::timeout(self.patience, ask).await.unwrap_or_else(|_| {
+            let seconds = self.patience.as_secs();
+            Err(StoreError::Unavailable(format!("no answer for {seconds} s")))
+        })
+    }
+
     /// An error unless the marker is ours and at our generation, as read now.
     async fn require_ours(&self, store: StoreId) -> Result<(), SweepError> {
         match self.transfer.stores.check(store).await {
@@ -118,7 +129,8 @@ impl Maintenance {
             {
                 return Ok(survey);
             }
-            let page = backend.list(after.as_ref(), PAGE).await.map_err(unavailable)?;
+            let listed = self.answer(backend.list(after.as_ref(), PAGE)).await;
+            let page = listed.map_err(unavailable)?;
             survey.objects += page.objects.len() as u64;
             let catalogue = Arc::clone(self.catalogue());
             let listed = page.objects;
@@ -188,7 +200,7 @@ impl Maintenance {
         if named.await? {
             return Ok(false);
         }
-        match backend.delete(&digest).await {
+        match self.answer(backend.delete(&digest)).await {
             Ok(()) => {
                 tracing::info!(store = store.0, %digest, size = orphan.size, "an orphan was deleted");
                 Ok(true)
@@ -203,6 +215,6 @@ impl Maintenance {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "a function for map_err")]
-pub(super) fn unavailable(error: crate::stores::StoreError) -> SweepError {
+pub(super) fn unavailable(error: StoreError) -> SweepError {
     SweepError::Unavailable(error.to_string())
 }

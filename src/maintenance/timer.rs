@@ -153,7 +153,10 @@ impl Maintenance {
             .into_iter()
             .filter(|s| self.transfer.stores.last_seen(*s) != HealthState::Ok);
         let looks = doubtful.map(|store| self.transfer.stores.look(store));
-        futures_util::future::join_all(looks).await;
+        tokio::select! {
+            _ = futures_util::future::join_all(looks) => {}
+            () = self.stopping.cancelled() => {}
+        }
         Ok(())
     }
 

@@ -10,5 +10,6 @@ mod maintenance;
 mod planner;
 mod stores_local;
 mod stores_s3;
+mod storm;
 mod support;
 mod tidy;

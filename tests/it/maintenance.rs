@@ -283,7 +283,7 @@ async fn item_26_a_store_is_skipped_after_five_failures_in_a_row() {
 
 #[tokio::test]
 async fn item_26_a_store_that_gives_no_answer_is_skipped() {
-    let mut house = House::new();
+    let mut house = House::with(|c| c.maintenance.concurrency = 1);
     house.store("local").await;
     house.store("mirror").await;
     let far = house.store("far").await;
