@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Transfer;
 use crate::catalogue::{CatalogueError, UrlHorizon};
 use crate::domain::{FileId, ReplicaState, StoreId, Timestamp};
+use crate::stores::StoreError;
 
 /// What became of a deletion.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub enum Reaped {
 }
 
 const PAGE: usize = 256;
+/// How long one deletion may take before the reaper goes on with others; its outcome is unknown then.
+const PATIENCE: Duration = Duration::from_mins(1);
 /// The single value that remembers URLs across processes.
 const HORIZON: &str = "url_horizon";
 
@@ -49,7 +52,9 @@ impl Transfer {
         // Under the key, with the row seen: from here on an upload finds the key doubtful.
         self.doubt(store, file, true);
         let Some(row) = row else { return Ok(Reaped::Gone) };
-        if let Err(error) = open.backend.delete(&row.digest).await {
+        let deleted = tokio::time::timeout(PATIENCE, open.backend.delete(&row.digest)).await;
+        let silent = |_| Err(StoreError::Unavailable("no answer to a deletion".to_owned()));
+        if let Err(error) = deleted.unwrap_or_else(silent) {
             self.stores.report(store, &error);
             return Ok(Reaped::Failed(error.to_string()));
         }

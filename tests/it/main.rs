@@ -15,5 +15,6 @@ mod planner;
 mod recipes;
 mod stores_local;
 mod stores_s3;
+mod storm;
 mod support;
 mod tidy;
