@@ -66,7 +66,6 @@ async fn serve_until_signal(app: Arc<App>, config: Arc<Config>) -> Result<()> {
     let hangup = signal(SignalKind::hangup())?;
     let server = Server::bind(app, config).await?;
     server.welcome().await;
-    app.maintenance.spawn_timer();
     tell_manager(NotifyState::Ready);
     let beats = tokio::spawn(beat());
     let reloads = tokio::spawn(server.clone().reload_at(hangup));

@@ -1,6 +1,7 @@
 //! The integration tests, in one binary.
 
 mod acceptance;
+mod admin;
 mod care;
 mod cli;
 mod cli_faults;
