@@ -137,6 +137,11 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// A token as this transaction sees it.
+    pub fn token(&self, id: &str) -> Option<&Token> {
+        self.settings.tokens.get(id)
+    }
+
     pub fn put_token(&mut self, token: Token) -> Result<(), CatalogueError> {
         self.tokens.insert(token.id.as_str(), records::encode_json(&token)?.as_slice())?;
         self.settings_mut().tokens.insert(token.id.clone(), token);

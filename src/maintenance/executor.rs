@@ -2,14 +2,14 @@
 //! removals that need no copy. Decides nothing: what no longer holds is skipped.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinSet};
 
 use crate::api::Count;
-use crate::catalogue::CatalogueError;
+use crate::catalogue::{CatalogueError, Settings};
 use crate::domain::StoreId;
 use crate::planner::{Action, Batch, Move, MoveResult, Phase};
 use crate::stores::StoreError;
@@ -18,6 +18,7 @@ use crate::transfer::{CopyError, Granted, Intent, Kept, Reaped, Removal, Transfe
 use super::gather::Scene;
 use super::live::{Live, Trouble};
 use super::pace::{Pulse, Throttle, metered};
+use super::sane;
 use super::trouble::Troubles;
 
 /// Moves under way at once, those that wait for a commit or a delete included: as many share one
@@ -208,20 +209,29 @@ impl Executor {
         !skipped(step.to) && !skipped(step.leaves())
     }
 
-    async fn copy<P: Send + 'static>(
-        &self,
+    async fn copy(
+        self: &Arc<Self>,
         step: &Move,
         granted: Granted,
-        permit: P,
+        permit: OwnedSemaphorePermit,
         scene: &Scene,
         phase: Phase,
     ) -> Result<MoveResult, CatalogueError> {
         let pulse = Pulse::new();
-        let (transfer, live) = (Arc::clone(&self.transfer), Arc::clone(&self.live));
-        let (throttle, beat) = (Arc::clone(&self.throttle), Arc::clone(&pulse));
+        let (me, beat) = (Arc::clone(self), Arc::clone(&pulse));
+        let settings = Arc::clone(&scene.settings);
+        // Whoever learns first that the bytes no longer move gives the permit back.
+        let permit = Arc::new(Mutex::new(Some(permit)));
+        let release = |permit: &Mutex<Option<OwnedSemaphorePermit>>| drop(sane(permit).take());
+        let slot = Arc::clone(&permit);
         let mut job = tokio::spawn(async move {
-            let wrap = |source| metered(source, &live, &throttle, &beat);
-            transfer.fulfil(&granted, permit, &wrap).await
+            let wrap = |source| metered(source, &me.live, &me.throttle, &beat);
+            let arrived = || release(&slot);
+            let copied = me.transfer.fulfil(&granted, arrived, &wrap).await;
+            // A failure is noted before the next transfer begins.
+            let copied = copied.map_err(|error| me.copy_failed(&granted, &settings, error));
+            release(&slot);
+            copied
         });
         let copied = loop {
             match tokio::time::timeout(self.patience / 4, &mut job).await {
@@ -229,20 +239,22 @@ impl Executor {
                 Err(_) if pulse.idle() < self.patience => {}
                 // Left alone, not dropped: it ends by itself and tidies up.
                 Err(_) => {
+                    release(&permit);
                     let store = if pulse.waits_for_source() { step.from } else { step.to };
-                    return Ok(self.no_answer(store, scene));
+                    return Ok(self.no_answer(store, &scene.settings));
                 }
             }
         };
         match copied {
             Ok(Ok(())) => {}
-            Ok(Err(CopyError::Catalogue(error))) => return Err(error),
-            Ok(Err(error)) => return Ok(self.copy_failed(step, scene, &error)),
+            Ok(Err(failed)) => return failed,
             Err(error) => {
                 return Err(CatalogueError::Storage(format!("a copy ended: {error}")));
             }
         }
-        step.to.into_iter().for_each(|to| self.troubles.success(to));
+        if let Some(to) = step.to {
+            self.troubles.success(to);
+        }
         if step.action == Action::Copy {
             return Ok(MoveResult::Done);
         }
@@ -252,17 +264,22 @@ impl Executor {
         }
     }
 
-    fn copy_failed(&self, step: &Move, scene: &Scene, error: &CopyError) -> MoveResult {
-        tracing::warn!(digest = %step.digest, %error, "a copy failed");
+    fn copy_failed(
+        &self,
+        granted: &Granted,
+        settings: &Settings,
+        error: CopyError,
+    ) -> Result<MoveResult, CatalogueError> {
+        tracing::warn!(digest = %granted.intent.digest, %error, "a copy failed");
         let (store, cause) = match error {
-            CopyError::Target { store, error } => (Some(*store), text(error)),
+            CopyError::Target { store, error } => (Some(store), text(&error)),
             CopyError::NoSource { store, last: Some(last) } => {
-                (*store, format!("no readable source: {last}"))
+                (store, format!("no readable source: {last}"))
             }
-            CopyError::NoSource { store, last: None } => (*store, "no readable source".to_owned()),
-            CopyError::Catalogue(error) => (None, error.to_string()),
+            CopyError::NoSource { store, last: None } => (store, "no readable source".to_owned()),
+            CopyError::Catalogue(error) => return Err(error),
         };
-        self.failed(store, cause, scene)
+        Ok(self.failed(store, cause, settings))
     }
 
     async fn remove(
@@ -288,12 +305,12 @@ impl Executor {
             Ok(Err(error)) => {
                 return Err(CatalogueError::Storage(format!("a removal ended: {error}")));
             }
-            Err(_) => return Ok(self.no_answer(Some(store), scene)),
+            Err(_) => return Ok(self.no_answer(Some(store), &scene.settings)),
         };
         match given_up {
             Ok(Reaped::Failed(problem)) => {
                 // The replica is given up; its bytes go when the store lets them.
-                self.note_failure(store, scene);
+                self.note_failure(store, &scene.settings);
                 let cause = format!("the deletion has to be repeated: {problem}");
                 let trouble = Trouble {
                     phase: phase.as_str(),
@@ -308,7 +325,7 @@ impl Executor {
                 self.troubles.success(store);
                 Ok(MoveResult::Done)
             }
-            Err(Kept::NotOurs(problem)) => Ok(self.failed(Some(store), problem, scene)),
+            Err(Kept::NotOurs(problem)) => Ok(self.failed(Some(store), problem, &scene.settings)),
             Err(Kept::Catalogue(error)) => Err(error),
             Err(why @ (Kept::Changed | Kept::InUse)) => {
                 tracing::debug!(digest = %step.digest, %why, "a removal is skipped");
@@ -339,35 +356,37 @@ impl Executor {
         Ok(match silent {
             Some((store, state)) => {
                 let problem = state.problem().unwrap_or("no answer").to_owned();
-                self.failed(Some(store), problem, scene)
+                self.failed(Some(store), problem, &scene.settings)
             }
             None => MoveResult::Skipped,
         })
     }
 
-    fn failed(&self, store: Option<StoreId>, cause: String, scene: &Scene) -> MoveResult {
-        store.into_iter().for_each(|store| self.note_failure(store, scene));
+    fn failed(&self, store: Option<StoreId>, cause: String, settings: &Settings) -> MoveResult {
+        if let Some(store) = store {
+            self.note_failure(store, settings);
+        }
         MoveResult::Failed { store, cause }
     }
 
-    fn note_failure(&self, store: StoreId, scene: &Scene) {
+    fn note_failure(&self, store: StoreId, settings: &Settings) {
         if self.troubles.failure(store) {
-            self.skipped(store, scene, "five failures in a row");
+            self.skipped(store, settings, "five failures in a row");
         }
     }
 
-    fn no_answer(&self, store: Option<StoreId>, scene: &Scene) -> MoveResult {
+    fn no_answer(&self, store: Option<StoreId>, settings: &Settings) -> MoveResult {
         let cause = format!("no answer for {} s", self.patience.as_secs());
         if let Some(store) = store
             && self.troubles.skip(store)
         {
-            self.skipped(store, scene, &cause);
+            self.skipped(store, settings, &cause);
         }
         MoveResult::Failed { store, cause }
     }
 
-    fn skipped(&self, store: StoreId, scene: &Scene, why: &str) {
-        let name = scene.settings.topology.store_name(store);
+    fn skipped(&self, store: StoreId, settings: &Settings, why: &str) {
+        let name = settings.topology.store_name(store);
         tracing::warn!(store = %name, why, "the run goes on without a store");
         let cause = format!(
             "skipped for the rest of the run after {why}: run `hayloft store check {name}`"

@@ -9,6 +9,9 @@ use futures_util::{StreamExt, stream};
 use super::live::Live;
 use crate::stores::ByteStream;
 
+/// A long wait for bandwidth is cut into slices, so that it is not taken for a dead store.
+const SLICE: Duration = Duration::from_millis(100);
+
 /// Bytes per second over all copies of a run.
 #[derive(Debug)]
 pub struct Throttle {
@@ -37,7 +40,7 @@ impl Throttle {
             if left.is_zero() {
                 return;
             }
-            tokio::time::sleep(left.min(Duration::from_secs(1))).await;
+            tokio::time::sleep(left.min(SLICE)).await;
         }
     }
 }
@@ -84,6 +87,9 @@ pub fn metered(
     pulse: &Arc<Pulse>,
 ) -> ByteStream {
     let (live, throttle, pulse) = (Arc::clone(live), Arc::clone(throttle), Arc::clone(pulse));
+    // The source has answered: it is the target's turn to ask for bytes.
+    pulse.asks_source.store(false, Ordering::Relaxed);
+    pulse.beat();
     let state = (source, live, throttle, pulse);
     Box::pin(stream::unfold(state, |(mut source, live, throttle, pulse)| async move {
         pulse.asks_source.store(true, Ordering::Relaxed);

@@ -33,5 +33,23 @@ pub async fn bootstrap(app: &Arc<App>) -> Result<(), OpError> {
         adopt: false,
     };
     let actor = Actor::instance_admin("hayloft");
-    found(app, &actor, place, None, |tx| tx.put_meta(SET_UP, &true)).await.map(drop)
+    let made = found(app, &actor, place, None, |tx| tx.put_meta(SET_UP, &true)).await;
+    made.map(drop).map_err(|error| explain(app, error))
+}
+
+/// A store without its catalogue is a restore gone half way, not a new instance.
+fn explain(app: &App, error: OpError) -> OpError {
+    match error {
+        OpError::Refused { kind: kind @ ("location-not-empty" | "foreign-marker"), .. } => {
+            OpError::refused(
+                kind,
+                format!(
+                    "there is no catalogue at {}, but {} holds data: restore the catalogue from a backup, or move that                      directory away (and take its files over later with `hayloft store create NAME local --root DIR                      --adopt`)",
+                    app.config.catalogue().display(),
+                    app.config.local_store().display()
+                ),
+            )
+        }
+        other => other,
+    }
 }

@@ -90,18 +90,20 @@ impl Transfer {
     }
 
     /// Moves the bytes of a recorded intent and commits `present`. The sources are tried in the
-    /// scope's download order; a damaged one is marked and never copied. `permit` is dropped when
-    /// the bytes are settled: the commit needs none. Not to be dropped half way: cancel between files.
-    pub async fn fulfil<P: Send>(
+    /// scope's download order; a damaged one is marked and never copied. `arrived` is called when
+    /// the bytes are in place, before the commit. Not to be dropped half way: cancel between files.
+    pub async fn fulfil(
         &self,
         granted: &Granted,
-        permit: P,
+        arrived: impl FnOnce() + Send,
         wrap: Wrap<'_>,
     ) -> Result<(), CopyError> {
         let intent = &granted.intent;
         let key = self.locks.lock(intent.to, intent.digest).await;
         let copied = self.copy_bytes(intent, wrap).await;
-        drop(permit);
+        if copied.is_ok() {
+            arrived();
+        }
         match copied {
             Ok(Some(verified)) => {
                 let done = self.commit_copy(intent, verified).await;

@@ -124,7 +124,7 @@ impl Rig {
         let mut granted = self.transfer.intend(vec![intent]).await.expect("intend");
         let granted = granted.remove(0).expect("granted");
         assert_eq!(self.file(body).expect("file").state(to), Some(ReplicaState::Writing));
-        self.transfer.fulfil(&granted, (), &|stream| stream).await
+        self.transfer.fulfil(&granted, || {}, &|stream| stream).await
     }
 
     fn removal(&self, body: &[u8], store: StoreId) -> Removal {

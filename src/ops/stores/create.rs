@@ -13,7 +13,7 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 
 use super::super::audit::{Change, store_value};
-use super::super::{Actor, OpError, s3_settings};
+use super::super::{Actor, OpError, blocking, s3_settings};
 use super::view::shown;
 use super::{check_limits, store_error};
 use crate::api::{StoreCreate, StoreView};
@@ -55,7 +55,9 @@ pub async fn create(
     if app.catalogue.settings().topology.store(request.name.as_str()).is_some() {
         return Err(taken(&request.name));
     }
-    let (backend, root) = config(app, request)?;
+    let given = request.clone();
+    // Directories of a disk that does not answer are no reason to hold everybody up.
+    let (backend, root) = blocking(app, move |app| config(app, &given)).await?;
     let place = Place {
         name: request.name.clone(),
         backend,

@@ -15,6 +15,8 @@ use crate::transfer::HealthState;
 
 /// How long showing a store waits for its marker.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// The same for one that was seen ill: whoever looks again and again is not to wait for it.
+const LITTLE_PATIENCE: Duration = Duration::from_secs(1);
 const DAYS: u32 = 7;
 const DAY: i64 = 86_400;
 
@@ -26,14 +28,11 @@ pub async fn list(app: &Arc<App>, actor: &Actor) -> Result<Vec<StoreView>, OpErr
 /// Every store, in name order.
 pub async fn all(app: &Arc<App>) -> Result<Vec<StoreView>, OpError> {
     let settings = app.catalogue.settings();
-    // A store that was seen ill is looked at by uploads and runs; only strangers are worth a wait.
-    let mut strangers = Vec::new();
+    let mut looks = Vec::new();
     for id in settings.topology.stores.keys().copied() {
-        if app.transfer.stores.last_seen(id) == HealthState::Unknown {
-            strangers.push(look(app, id));
-        }
+        looks.push(look(app, id));
     }
-    futures_util::future::join_all(strangers).await;
+    futures_util::future::join_all(looks).await;
     blocking(app, |app| {
         let settings = app.catalogue.settings();
         let stores = settings.topology.stores_by_name();
@@ -58,8 +57,12 @@ pub(super) async fn shown(app: &Arc<App>, name: &StoreName) -> Result<StoreView,
 }
 
 async fn look(app: &App, id: StoreId) {
+    let patience = match app.transfer.stores.last_seen(id) {
+        HealthState::Unavailable(_) => LITTLE_PATIENCE,
+        HealthState::Unknown | HealthState::Ok | HealthState::Foreign(_) => PATIENCE,
+    };
     // Without an answer in time the last known state is shown.
-    tokio::time::timeout(PATIENCE, app.transfer.stores.check(id)).await.ok();
+    tokio::time::timeout(patience, app.transfer.stores.check(id)).await.ok();
 }
 
 fn view(app: &App, topology: &Topology, store: &Store) -> Result<StoreView, OpError> {

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
-use super::failure::Failure;
+use super::super::errors::Failure;
 use crate::ops::Actor;
 
 /// Largest body of a request: thousands of workspaces.

@@ -3,7 +3,6 @@
 //! One table, [`routes`], makes the router and the `OpenAPI` document; a test holds them together.
 
 mod extract;
-mod failure;
 mod instance;
 mod links;
 mod openapi;
@@ -13,8 +12,8 @@ mod stores;
 mod tokens;
 mod vacuum;
 
+use super::errors::Failure;
 use extract::{Input, InputList, Names, Query, Who};
-use failure::Failure;
 
 pub use openapi::document;
 pub use routes::router;
