@@ -4,5 +4,6 @@ mod access;
 mod house;
 mod leaving;
 mod links;
+mod maintenance;
 mod scopes;
 mod stores;

@@ -99,6 +99,17 @@ impl House {
         Answer { status, body, headers }
     }
 
+    /// An answer that is not JSON, as text.
+    pub async fn text(&self, path: &str) -> String {
+        let request = Request::get(format!("/api/v1/{path}")).body(Body::empty());
+        let mut request = request.expect("built");
+        request.extensions_mut().insert(Actor::instance_admin("test"));
+        let router = admin::router().with_state(Arc::clone(&self.app));
+        let response = router.oneshot(request).await.expect("infallible");
+        let body = to_bytes(response.into_body(), usize::MAX).await.expect("a body");
+        String::from_utf8(body.to_vec()).expect("text")
+    }
+
     async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
         let path = format!("/api/v1/{path}");
         self.ask_as(Actor::instance_admin("test"), method, &path, body).await
