@@ -1,6 +1,6 @@
 //! The admin API below `/api`: thin handlers over `ops`.
 //!
-//! One table, [`routes`], makes the router and the `OpenAPI` document; a test holds them together.
+//! One table, `routes`, makes the router and the `OpenAPI` document; a test holds them together.
 
 mod extract;
 mod instance;
