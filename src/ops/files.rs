@@ -202,7 +202,7 @@ fn why(world: &World<'_>, file: &File, store: StoreId, state: ReplicaState) -> (
     }
 }
 
-/// Brings the newest tombstone of a path back [35]. Refused when another file stands at the path.
+/// Brings the newest tombstone of a path back (SPEC 13, 35). Refused when another file stands at the path.
 pub async fn undelete(
     app: &Arc<App>,
     actor: &Actor,

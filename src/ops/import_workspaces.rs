@@ -1,4 +1,4 @@
-//! `import workspaces`: scopes and links from a list of workspaces [39].
+//! `import workspaces`: scopes and links from a list of workspaces (SPEC 13, 39).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

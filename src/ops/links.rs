@@ -234,7 +234,7 @@ pub(super) fn prioritise(
 }
 
 /// Unlinks a store (`remove-store`). Refused unless every file of the scope that it holds, tombstoned
-/// ones included, keeps a readable replica in the remaining stores [33].
+/// ones included, keeps a readable replica in the remaining stores (SPEC 13, 33).
 pub async fn remove(
     app: &Arc<App>,
     actor: &Actor,
