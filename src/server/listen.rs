@@ -85,6 +85,11 @@ impl Server {
         &self.0.site
     }
 
+    /// Ends what is still open without waiting for it.
+    pub(super) fn cut_off(&self) {
+        self.0.ending.cancel();
+    }
+
     /// Reads the certificate again.
     pub(super) fn reload(&self) -> Result<()> {
         self.0.tls.as_ref().map_or(Ok(()), Tls::reload)
@@ -166,7 +171,12 @@ impl Listening {
             return self.converse(stream, Door::Port, Some(peer)).await;
         };
         let patience = self.config.limits.header_timeout;
-        match tokio::time::timeout(patience, tls.acceptor().accept(stream)).await {
+        let handshake = tls.acceptor().accept(stream);
+        let shaken = tokio::select! {
+            shaken = tokio::time::timeout(patience, handshake) => shaken,
+            () = self.closing.cancelled() => return,
+        };
+        match shaken {
             Ok(Ok(stream)) => self.converse(stream, Door::Port, Some(peer)).await,
             Ok(Err(error)) => tracing::debug!(%peer, %error, "no TLS connection came about"),
             Err(_) => tracing::debug!(%peer, "no TLS connection came about in time"),
