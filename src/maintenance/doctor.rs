@@ -327,25 +327,25 @@ fn enter(list: &mut Vec<VerifyFinding>, file: &File, store: Option<String>, deta
 /// Counts everything anew, in one consistent view without any I/O beside it.
 fn recount(catalogue: &Catalogue) -> Result<Vec<Wrong>, CatalogueError> {
     let snapshot = catalogue.snapshot()?;
-    let mut counted = BTreeMap::<Counter, Count>::new();
+    let mut sums = BTreeMap::<Counter, Count>::new();
     let mut after = None;
     loop {
         let page = snapshot.files(after, 1000)?;
         let Some(last) = page.last() else { break };
         after = Some(last.id);
         for (counter, count) in page.iter().flat_map(contributions) {
-            let sum = counted.entry(counter).or_default();
+            let sum = sums.entry(counter).or_default();
             sum.files = sum.files.saturating_add(count.files);
             sum.bytes = sum.bytes.saturating_add(count.bytes);
         }
     }
     let recorded = snapshot.counters()?;
-    let all: BTreeSet<&Counter> = counted.keys().chain(recorded.keys()).collect();
+    let all: BTreeSet<&Counter> = sums.keys().chain(recorded.keys()).collect();
     let wrong = all.into_iter().filter_map(|counter| {
         let recorded = recorded.get(counter).copied().unwrap_or_default();
-        let counted = counted.get(counter).copied().unwrap_or_default();
-        let counter = counter.clone();
-        (recorded != counted).then_some(Wrong { counter, recorded, counted })
+        let counted = sums.get(counter).copied().unwrap_or_default();
+        let wrong = || Wrong { counter: counter.clone(), recorded, counted };
+        (recorded != counted).then(wrong)
     });
     Ok(wrong.collect())
 }

@@ -141,7 +141,9 @@ impl<'a> Sketch<'a> {
             return Ok(());
         };
         let moves = farewell(&file, &self.scene.settings.topology);
-        moves.iter().for_each(|m| self.run.removed.add(m.size));
+        for step in &moves {
+            self.run.removed.add(step.size);
+        }
         self.moves.extend(moves);
         let stays = |s| self.scene.deferred.contains(&s) || self.scene.unavailable.contains(&s);
         file.replicas.retain(|r| r.state != ReplicaState::Missing && stays(r.store));

@@ -2,7 +2,7 @@
 //! removals that need no copy. Decides nothing: what no longer holds is skipped.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -18,6 +18,7 @@ use crate::transfer::{CopyError, Granted, Intent, Kept, Reaped, Removal, Transfe
 use super::gather::Scene;
 use super::live::{Live, Trouble};
 use super::pace::{Pulse, Throttle, metered};
+use super::sane;
 use super::trouble::Troubles;
 
 /// Moves under way at once, those that wait for a commit or a delete included: as many share one
@@ -219,14 +220,17 @@ impl Executor {
         let pulse = Pulse::new();
         let (me, beat) = (Arc::clone(self), Arc::clone(&pulse));
         let settings = Arc::clone(&scene.settings);
+        // Whoever learns first that the bytes no longer move gives the permit back.
+        let permit = Arc::new(Mutex::new(Some(permit)));
+        let release = |permit: &Mutex<Option<OwnedSemaphorePermit>>| drop(sane(permit).take());
+        let slot = Arc::clone(&permit);
         let mut job = tokio::spawn(async move {
             let wrap = |source| metered(source, &me.live, &me.throttle, &beat);
-            let mut permit = Some(permit);
-            let arrived = || drop(permit.take());
+            let arrived = || release(&slot);
             let copied = me.transfer.fulfil(&granted, arrived, &wrap).await;
             // A failure is noted before the next transfer begins.
             let copied = copied.map_err(|error| me.copy_failed(&granted, &settings, error));
-            drop(permit);
+            release(&slot);
             copied
         });
         let copied = loop {
@@ -235,6 +239,7 @@ impl Executor {
                 Err(_) if pulse.idle() < self.patience => {}
                 // Left alone, not dropped: it ends by itself and tidies up.
                 Err(_) => {
+                    release(&permit);
                     let store = if pulse.waits_for_source() { step.from } else { step.to };
                     return Ok(self.no_answer(store, &scene.settings));
                 }
@@ -247,7 +252,9 @@ impl Executor {
                 return Err(CatalogueError::Storage(format!("a copy ended: {error}")));
             }
         }
-        step.to.into_iter().for_each(|to| self.troubles.success(to));
+        if let Some(to) = step.to {
+            self.troubles.success(to);
+        }
         if step.action == Action::Copy {
             return Ok(MoveResult::Done);
         }
@@ -356,7 +363,9 @@ impl Executor {
     }
 
     fn failed(&self, store: Option<StoreId>, cause: String, settings: &Settings) -> MoveResult {
-        store.into_iter().for_each(|store| self.note_failure(store, settings));
+        if let Some(store) = store {
+            self.note_failure(store, settings);
+        }
         MoveResult::Failed { store, cause }
     }
 

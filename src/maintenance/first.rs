@@ -91,7 +91,9 @@ impl Maintenance {
             let mut jobs = stream::iter(jobs).buffer_unordered(AT_ONCE);
             while let Some(moves) = jobs.next().await {
                 let moves = moves?.unwrap_or_default();
-                moves.iter().for_each(|m| live.step_done(m.size));
+                for step in &moves {
+                    live.step_done(step.size);
+                }
                 live.removed(moves);
             }
         }

@@ -77,7 +77,9 @@ impl Maintenance {
             };
             live.error(trouble, finding.count, &finding.digests);
         }
-        warnings.into_iter().for_each(|text| live.warn(text));
+        for text in warnings {
+            live.warn(text);
+        }
         Ok(true)
     }
 }

@@ -67,7 +67,11 @@ impl Live {
     /// `run` is new, or one that an earlier process left unfinished: its counts go on.
     pub fn new(id: u64, run: Run, window: Option<Window>, clock: Clock) -> Arc<Self> {
         let wish = if run.outcome == Outcome::Paused { Wish::Pause } else { Wish::Go };
-        let run = Run { progress: Some(Progress::default()), moves: None, ..run };
+        let progress = Some(Progress::default());
+        let mut run = Run { progress, moves: None, ..run };
+        // What is wrong is found anew.
+        run.errors.clear();
+        run.warnings.clear();
         Arc::new(Self {
             id,
             run: watch::Sender::new(run),
@@ -261,7 +265,11 @@ impl Live {
 
     /// Counts removals that no policy asked for.
     pub fn removed(&self, moves: Vec<MoveView>) {
-        self.run.send_modify(|run| moves.iter().for_each(|m| run.removed.add(m.size)));
+        self.run.send_modify(|run| {
+            for step in &moves {
+                run.removed.add(step.size);
+            }
+        });
         self.keep(moves);
     }
 

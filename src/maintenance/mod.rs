@@ -156,7 +156,7 @@ impl Maintenance {
         if let Some(live) = self.live() {
             return Err(StartError::InProgress { run: live.id });
         }
-        if let Some(left) = self.restore().await? {
+        if let Some(left) = self.restore()? {
             let run = left.view();
             return match run.outcome {
                 Outcome::Paused => Err(StartError::InProgress { run: left.id }),
@@ -168,7 +168,7 @@ impl Maintenance {
     }
 
     /// Brings an unfinished run of an earlier process back, paused if it was paused.
-    async fn restore(self: &Arc<Self>) -> Result<Option<Arc<Live>>, CatalogueError> {
+    fn restore(self: &Arc<Self>) -> Result<Option<Arc<Live>>, CatalogueError> {
         if let Some(live) = self.live() {
             return Ok(Some(live));
         }
@@ -231,7 +231,7 @@ impl Maintenance {
         outcome: Option<Outcome>,
     ) -> Result<Run, ControlError> {
         let _steering = self.steering.lock().await;
-        let live = self.restore().await?.filter(|live| live.id == id);
+        let live = self.restore()?.filter(|live| live.id == id);
         let Some(live) = live else {
             let known = self.catalogue().snapshot().and_then(|s| s.run(id))?.is_some();
             return Err(if known { ControlError::NotRunning } else { ControlError::NoSuchRun });
@@ -277,6 +277,9 @@ impl Maintenance {
             live.set_wish(Wish::Stop);
         }
         self.tasks.close();
-        self.tasks.wait().await;
+        let deadline = self.config.limits.shutdown_timeout;
+        if tokio::time::timeout(deadline, self.tasks.wait()).await.is_err() {
+            tracing::warn!("maintenance waits for a store that does not answer and is left behind");
+        }
     }
 }

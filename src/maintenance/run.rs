@@ -170,7 +170,7 @@ impl Maintenance {
             driver.executed(&results);
         };
         let report = driver.finish(&self.catalogue().settings().topology);
-        note_report(live, report);
+        note_report(live, &report);
         Ok(through)
     }
 
@@ -233,7 +233,7 @@ fn show(live: &Live, at: Position, topology: &Topology, batch: &Batch) {
 }
 
 /// Enters what the planner found unmet, and for whom replicas are kept.
-fn note_report(live: &Live, report: Report) {
+fn note_report(live: &Live, report: &Report) {
     for class in &report.errors {
         let error = error_of(class);
         let trouble = Trouble {
@@ -245,7 +245,9 @@ fn note_report(live: &Live, report: Report) {
         live.error(trouble, Count { files: error.files, bytes: error.bytes }, &error.digests);
     }
     live.retain(Count { files: report.retained.files, bytes: report.retained.bytes });
-    report.retained_for.iter().map(kept_for).for_each(|text| live.warn(text));
+    for kept in &report.retained_for {
+        live.warn(kept_for(kept));
+    }
 }
 
 pub(super) fn error_of(class: &ErrorClass) -> RunError {

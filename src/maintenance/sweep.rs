@@ -11,7 +11,7 @@ use futures_util::{StreamExt, stream};
 use crate::api::SweepReport;
 use crate::catalogue::CatalogueError;
 use crate::domain::{StoreId, Timestamp};
-use crate::stores::{Backend, Listed};
+use crate::stores::{Backend, Listed, StoreError};
 use crate::transfer::HealthState;
 
 use super::gather::blocking;
@@ -80,14 +80,25 @@ impl Maintenance {
                     return Ok(report);
                 }
             }
-            let deleted = self.delete_orphans(store, &open.backend, &survey.first, live).await?;
-            report.deleted += deleted;
             let more = survey.orphans > survey.first.len() as u64;
+            let deleted = self.delete_orphans(store, &open.backend, survey.first, live).await?;
+            report.deleted += deleted;
             if !survey.whole || !more || deleted == 0 {
                 return Ok(report);
             }
         }
         Ok(report)
+    }
+
+    /// The answer of a store, or an error when there is none for too long.
+    pub(super) async fn answer<T>(
+        &self,
+        ask: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        tokio::time::timeout(self.patience, ask).await.unwrap_or_else(|_| {
+            let seconds = self.patience.as_secs();
+            Err(StoreError::Unavailable(format!("no answer for {seconds} s")))
+        })
     }
 
     /// An error unless the marker is ours and at our generation, as read now.
@@ -118,7 +129,8 @@ impl Maintenance {
             {
                 return Ok(survey);
             }
-            let page = backend.list(after.as_ref(), PAGE).await.map_err(unavailable)?;
+            let listed = self.answer(backend.list(after.as_ref(), PAGE)).await;
+            let page = listed.map_err(unavailable)?;
             survey.objects += page.objects.len() as u64;
             let catalogue = Arc::clone(self.catalogue());
             let listed = page.objects;
@@ -151,17 +163,18 @@ impl Maintenance {
         &self,
         store: StoreId,
         backend: &Arc<dyn Backend>,
-        orphans: &[Listed],
+        mut orphans: Vec<Listed>,
         live: Option<&Live>,
     ) -> Result<u64, SweepError> {
         let mut deleted = 0;
-        for chunk in orphans.chunks(PAGE) {
+        while !orphans.is_empty() {
             if let Some(live) = live
                 && !live.gate().await
             {
                 break;
             }
-            let jobs = chunk.to_vec().into_iter().map(|o| self.delete_orphan(store, backend, o));
+            let chunk: Vec<Listed> = orphans.drain(..orphans.len().min(PAGE)).collect();
+            let jobs = chunk.into_iter().map(|o| self.delete_orphan(store, backend, o));
             let mut jobs = stream::iter(jobs).buffer_unordered(AT_ONCE);
             while let Some(gone) = jobs.next().await {
                 deleted += u64::from(gone?);
@@ -187,7 +200,7 @@ impl Maintenance {
         if named.await? {
             return Ok(false);
         }
-        match backend.delete(&digest).await {
+        match self.answer(backend.delete(&digest)).await {
             Ok(()) => {
                 tracing::info!(store = store.0, %digest, size = orphan.size, "an orphan was deleted");
                 Ok(true)
@@ -202,6 +215,6 @@ impl Maintenance {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "a function for map_err")]
-pub(super) fn unavailable(error: crate::stores::StoreError) -> SweepError {
+pub(super) fn unavailable(error: StoreError) -> SweepError {
     SweepError::Unavailable(error.to_string())
 }

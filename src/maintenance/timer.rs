@@ -93,7 +93,7 @@ impl Maintenance {
 
     async fn resume_left(self: &Arc<Self>) -> Result<(), CatalogueError> {
         let _steering = self.steering.lock().await;
-        self.restore().await.map(|_| ())
+        self.restore().map(|_| ())
     }
 
     /// False when the process ends first. Short steps, since the wall clock may be set.
@@ -153,7 +153,10 @@ impl Maintenance {
             .into_iter()
             .filter(|s| self.transfer.stores.last_seen(*s) != HealthState::Ok);
         let looks = doubtful.map(|store| self.transfer.stores.look(store));
-        futures_util::future::join_all(looks).await;
+        tokio::select! {
+            _ = futures_util::future::join_all(looks) => {}
+            () = self.stopping.cancelled() => {}
+        }
         Ok(())
     }
 

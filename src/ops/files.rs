@@ -6,18 +6,16 @@ use serde_json::json;
 
 use super::audit::Change;
 use super::retained::{unavailable, world_now};
-use super::tally::Tally;
 use super::{Actor, OpError, blocking, find_scope};
 use crate::api::{
-    Explanation, FileView, ListedEntry, Listing, MoveAction, MoveView, ReplicaExplanation,
-    ReplicaView, Role,
+    Explanation, FileView, ListedEntry, Listing, ReplicaExplanation, ReplicaView, Role,
 };
 use crate::app::App;
 use crate::catalogue::Snapshot;
 use crate::domain::{
     Entry, File, FileId, FilePath, ReplicaState, Scope, ScopeId, ScopeName, StoreId, Topology,
 };
-use crate::planner::{self, Action, CONFIRMED, Move, Usage, World};
+use crate::planner::{self, CONFIRMED, World};
 
 /// Entries of a page when the client does not say, and at most.
 const PAGE: usize = 1000;
@@ -125,7 +123,7 @@ async fn shown(app: &Arc<App>, scope: ScopeId, path: &FilePath) -> Result<FileVi
 }
 
 /// Where the replicas are, which one serves, why each stays or would go, and what the next run would
-/// do with this file, other files taken to stay where they are.
+/// do with this file.
 pub async fn explain(
     app: &Arc<App>,
     actor: &Actor,
@@ -141,7 +139,12 @@ pub async fn explain(
         blocking(app, move |app| find(app, &settings.topology, scope, &path_here)).await?
     };
     let serving = serving(app, scope, &found.file).await;
-    blocking(app, move |app| explained(app, &settings.topology, &found, serving)).await
+    let next_run = app.maintenance.plan_of(found.file.id).await?;
+    blocking(app, move |app| {
+        let explained = explained(app, &settings.topology, &found, serving)?;
+        Ok(Explanation { next_run, ..explained })
+    })
+    .await
 }
 
 /// The first store in download order that can be used now.
@@ -163,9 +166,6 @@ fn explained(
     let unavailable = unavailable(app, topology);
     let world = world_now(app, topology, &unavailable)?;
     let file = &found.file;
-    let verdicts = planner::explain(&world, &usage(app, topology, file)?, file);
-    let moves = verdicts.iter().flat_map(|v| v.decision.moves.iter());
-    let next_run: Vec<MoveView> = moves.map(|m| move_view(topology, m)).collect();
     let mut scopes: Vec<String> = file.scopes().map(|s| topology.scope_name(s)).collect();
     scopes.sort();
     let explained = file.replicas.iter().filter_map(|r| {
@@ -176,7 +176,8 @@ fn explained(
     });
     let explained = explained.collect();
     let served_from = serving.and_then(|s| topology.stores.get(&s)).map(|s| s.name.clone());
-    Ok(Explanation { file: found.view(topology), served_from, scopes, explained, next_run })
+    let file = found.view(topology);
+    Ok(Explanation { file, served_from, scopes, explained, next_run: Vec::new() })
 }
 
 fn why(world: &World<'_>, file: &File, store: StoreId, state: ReplicaState) -> (bool, String) {
@@ -201,43 +202,6 @@ fn why(world: &World<'_>, file: &File, store: StoreId, state: ReplicaState) -> (
                 }
             }
         }
-    }
-}
-
-/// The counters that the file's own stores and scopes are held against.
-fn usage(app: &App, topology: &Topology, file: &File) -> Result<Usage, OpError> {
-    let snapshot = app.catalogue.snapshot()?;
-    let mut usage = Usage::default();
-    for store in topology.stores.keys().copied() {
-        let counts = snapshot.store_counts(store)?;
-        let bytes = |state| counts.get(&state).map_or(0, |c| c.bytes);
-        let ledger = app.catalogue.ledger();
-        usage.hard.insert(store, ledger.hard_usage(store));
-        usage.present.insert(store, bytes(ReplicaState::Present));
-        usage.incoming.insert(store, bytes(ReplicaState::Writing) + ledger.reserved(store));
-    }
-    for scope in file.scopes() {
-        let tally = Tally::new(topology, scope, snapshot.holders(scope)?);
-        for store in topology.stores.keys().copied() {
-            usage.scope.insert((scope, store), tally.all_in(store).bytes);
-        }
-    }
-    Ok(usage)
-}
-
-fn move_view(topology: &Topology, step: &Move) -> MoveView {
-    MoveView {
-        action: match step.action {
-            Action::Copy => MoveAction::Copy,
-            Action::Move => MoveAction::Move,
-            Action::Remove => MoveAction::Remove,
-        },
-        scope: step.scope.map(|s| topology.scope_name(s)),
-        digest: step.digest,
-        size: step.size,
-        from: step.from.map(|s| topology.store_name(s)),
-        to: step.to.map(|s| topology.store_name(s)),
-        reason: step.reason.to_string(),
     }
 }
 

@@ -13,6 +13,7 @@ pub mod scopes;
 pub mod status;
 pub mod stores;
 pub mod tokens;
+pub mod vacuum;
 pub mod warnings;
 
 mod access;

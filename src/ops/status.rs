@@ -19,7 +19,7 @@ fn gather(app: &App, stores: Vec<StoreView>) -> Result<Status, OpError> {
     let settings = app.catalogue.settings();
     let snapshot = app.catalogue.snapshot()?;
     let total = snapshot.count(&Counter::Total)?;
-    let (running, last_run) = runs(&snapshot)?;
+    let last_run = last_run(&snapshot)?;
     let (safety, mut warnings) = scopes(&snapshot, &settings.topology)?;
     for store in &stores {
         warnings.extend(store.warnings.iter().cloned());
@@ -32,18 +32,17 @@ fn gather(app: &App, stores: Vec<StoreView>) -> Result<Status, OpError> {
         bytes: total.bytes,
         stores,
         last_run,
-        next_run: None,
-        running,
+        next_run: app.maintenance.next_run(),
+        running: app.maintenance.current().and_then(|run| run.id),
         safety,
         warnings,
     })
 }
 
-/// The run at work, and the last one that is over.
-fn runs(snapshot: &Snapshot) -> Result<(Option<u64>, Option<Run>), OpError> {
+/// The newest run that is over; at most one is not.
+fn last_run(snapshot: &Snapshot) -> Result<Option<Run>, OpError> {
     let over = |run: &Run| !matches!(run.outcome, Outcome::Running | Outcome::Paused);
-    let (over, open): (Vec<Run>, Vec<Run>) = snapshot.runs(2)?.into_iter().partition(over);
-    Ok((open.into_iter().find_map(|r| r.id), over.into_iter().next()))
+    Ok(snapshot.runs(2)?.into_iter().find(over))
 }
 
 fn scopes(snapshot: &Snapshot, topology: &Topology) -> Result<(Safety, Vec<String>), OpError> {

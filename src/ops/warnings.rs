@@ -16,6 +16,8 @@ pub struct DiskFacts {
     pub week: Option<u64>,
 }
 
+const GIGABYTE: u64 = 1_000_000_000;
+
 /// A store's own warnings.
 pub fn of_store(store: &Store, facts: DiskFacts) -> Vec<String> {
     let mut all = Vec::new();
@@ -25,9 +27,15 @@ pub fn of_store(store: &Store, facts: DiskFacts) -> Vec<String> {
     let name = &store.name;
     let best = facts.capacity.map(|capacity| {
         // Without a history a tenth of the disk stands in for the week.
-        capacity.saturating_sub(facts.week.unwrap_or(capacity / 10))
+        let best = capacity.saturating_sub(facts.week.unwrap_or(capacity / 10));
+        // A round figure is easier to type, and does not change with every free byte.
+        if best > GIGABYTE { best / GIGABYTE * GIGABYTE } else { best }
     });
-    let value = best.map_or_else(|| "SIZE".to_owned(), |b| b.to_string());
+    let value = match best {
+        Some(best) if best >= GIGABYTE => format!("{}GB", best / GIGABYTE),
+        Some(best) => best.to_string(),
+        None => "SIZE".to_owned(),
+    };
     let command = format!("`hayloft store manage {name} --soft-max-size {value}`");
     match (store.soft_max_size, best, facts.capacity) {
         (None, _, _) => all.push(format!(

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Transfer;
 use crate::catalogue::{CatalogueError, UrlHorizon};
 use crate::domain::{FileId, ReplicaState, StoreId, Timestamp};
+use crate::stores::StoreError;
 
 /// What became of a deletion.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub enum Reaped {
 }
 
 const PAGE: usize = 256;
+/// How long one deletion may take before the reaper goes on with others; its outcome is unknown then.
+const PATIENCE: Duration = Duration::from_mins(1);
 /// The single value that remembers URLs across processes.
 const HORIZON: &str = "url_horizon";
 
@@ -49,7 +52,9 @@ impl Transfer {
         // Under the key, with the row seen: from here on an upload finds the key doubtful.
         self.doubt(store, file, true);
         let Some(row) = row else { return Ok(Reaped::Gone) };
-        if let Err(error) = open.backend.delete(&row.digest).await {
+        let deleted = tokio::time::timeout(PATIENCE, open.backend.delete(&row.digest)).await;
+        let silent = |_| Err(StoreError::Unavailable("no answer to a deletion".to_owned()));
+        if let Err(error) = deleted.unwrap_or_else(silent) {
             self.stores.report(store, &error);
             return Ok(Reaped::Failed(error.to_string()));
         }
@@ -121,9 +126,22 @@ impl Transfer {
             }
         }
         clean_dir(&self.spool);
+        self.clean_staging();
         let horizon = self.horizon_at_start().await?;
         self.urls.set_horizon(horizon);
         Ok(())
+    }
+
+    /// Bodies that were staged beside their local store when the process ended.
+    fn clean_staging(&self) {
+        let settings = self.catalogue.settings();
+        for store in settings.topology.stores.values().filter(|s| !s.is_remote()) {
+            if let Ok(open) = self.stores.get(store.id)
+                && let Some(dir) = open.backend.staging_dir().filter(|dir| dir.is_dir())
+            {
+                clean_dir(dir);
+            }
+        }
     }
 
     async fn recover_writing(&self, store: StoreId) -> Result<(), CatalogueError> {

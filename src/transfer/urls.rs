@@ -12,6 +12,8 @@ struct Readers {
     /// When the last URL issued for an object expires.
     urls: HashMap<(StoreId, FileId), Timestamp>,
     proxied: HashMap<(StoreId, FileId), usize>,
+    /// When the last URL issued for a store expires.
+    stores: HashMap<StoreId, Timestamp>,
     /// URLs of an earlier process may be read until then.
     horizon: Timestamp,
     /// The latest expiry of any URL issued by this process.
@@ -49,6 +51,8 @@ impl IssuedUrls {
         let expires = now.after(ttl + Duration::from_secs(2));
         let mut readers = sane(&self.readers);
         readers.latest = readers.latest.max(expires);
+        let last = readers.stores.entry(store).or_insert(expires);
+        *last = expires.max(*last);
         let slot = readers.urls.entry((store, file)).or_insert(expires);
         *slot = expires.max(*slot);
         if readers.urls.len() > readers.clear_at.max(1024) {
@@ -78,7 +82,7 @@ impl IssuedUrls {
         let readers = sane(&self.readers);
         readers.horizon > now
             || readers.proxied.keys().any(|(s, _)| *s == store)
-            || readers.urls.iter().any(|((s, _), expires)| *s == store && *expires > now)
+            || readers.stores.get(&store).is_some_and(|expires| *expires > now)
     }
 
     /// What the next process has to respect when this one ends in order.

@@ -21,7 +21,7 @@ async fn pair(n: usize) -> House {
 }
 
 async fn pair_with(n: usize, change: impl FnOnce(&mut hayloft::config::Config)) -> House {
-    let mut house = House::with(change).await;
+    let mut house = House::with(change);
     house.store("local").await;
     house.store("far").await;
     house.link("s", "local", Some(100), plain()).await;
@@ -202,7 +202,7 @@ async fn verify_finds_damage_and_wrong_counters_and_repairs_them() {
 
 #[tokio::test]
 async fn verify_reports_a_file_without_any_replica_as_lost() {
-    let mut house = House::new().await;
+    let mut house = House::new();
     let local = house.store("local").await;
     house.link("s", "local", Some(100), plain()).await;
     let a = house.put("s", "a", 10).await;

@@ -120,7 +120,7 @@ fn arm(house: &House, steps: i64) -> Arc<Fuse> {
 
 /// A house whose next run drains, sheds, populates and deletes.
 async fn busy() -> (House, Vec<Digest>) {
-    let mut house = House::with(|c| c.maintenance.concurrency = 1).await;
+    let mut house = House::with(|c| c.maintenance.concurrency = 1);
     for name in ["far", "local", "mirror", "old"] {
         house.store(name).await;
     }
@@ -156,11 +156,11 @@ async fn assert_nothing_lost(house: &House, files: &[Digest], at: i64) {
 #[test]
 fn item_24_a_kill_at_every_step_of_a_run_loses_nothing_and_leaves_nothing_twice() {
     let mut goal = None;
-    for at in (0..).chain([i64::MAX]) {
+    for at in -1.. {
         let before = runtime();
         let (house, files, ended) = before.block_on(async {
             let (house, files) = busy().await;
-            let fuse = arm(&house, if goal.is_none() { i64::MAX } else { at });
+            let fuse = arm(&house, if at < 0 { i64::MAX } else { at });
             let id = house.maintenance.start().await.expect("started").id.expect("id");
             let ended = tokio::select! {
                 run = house.end_of(id) => { is_complete(&run); true }
@@ -193,7 +193,7 @@ fn item_24_a_kill_at_every_step_of_a_run_loses_nothing_and_leaves_nothing_twice(
         };
         assert_eq!(&state, goal, "killed at step {at}");
         if ended {
-            assert!(at > 40, "only {at} steps");
+            assert!(at > 30, "only {at} steps");
             return;
         }
     }
@@ -212,7 +212,7 @@ fn item_34_a_kill_at_every_step_of_an_upload_leaks_no_reservation() {
     for at in 0.. {
         let before = runtime();
         let (house, ended) = before.block_on(async {
-            let mut house = House::new().await;
+            let mut house = House::new();
             house.limited_store("local", None, Some(100)).await;
             house.link("s", "local", Some(100), Policy::default()).await;
             let fuse = arm(&house, at);
@@ -247,7 +247,9 @@ fn item_34_a_kill_at_every_step_of_an_upload_leaks_no_reservation() {
                 let entry = house.catalogue().snapshot().and_then(|s| s.entry(scope, &path));
                 assert_eq!(entry.expect("read").is_some(), ended);
                 // The room is free again, whatever bytes were left.
-                house.put("s", "a", 100).await;
+                if !ended {
+                    house.put("s", "a", 100).await;
+                }
                 house.check().await;
                 Ok::<_, CatalogueError>(())
             })

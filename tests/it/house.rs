@@ -70,11 +70,11 @@ pub fn limit(bytes: u64) -> Policy {
 }
 
 impl House {
-    pub async fn new() -> Self {
-        Self::with(|_| {}).await
+    pub fn new() -> Self {
+        Self::with(|_| {})
     }
 
-    pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
+    pub fn with(change: impl FnOnce(&mut Config)) -> Self {
         let dir = tempfile::tempdir().expect("dir");
         let clock = Clock::manual(START);
         let mut config = Config::default();
@@ -146,9 +146,9 @@ impl House {
         memory.write_marker(&marker).await.expect("marker");
         let faulty = FaultyStore::new(Arc::new(memory.clone()));
         self.install(name, store.id, Arc::new(faulty.clone()));
-        let shelf = Shelf { id: store.id, faulty, memory };
-        self.shelves.insert(name.to_owned(), shelf.clone());
-        shelf
+        let made = Shelf { id: store.id, faulty, memory };
+        self.shelves.insert(name.to_owned(), made.clone());
+        made
     }
 
     pub async fn limit_store(&self, name: &str, soft: Option<u64>, max: Option<u64>) {
@@ -165,15 +165,11 @@ impl House {
             .write(move |tx| {
                 let created_at = tx.now();
                 let known = tx.topology().scope(&scope).map(|s| s.id);
-                let id = match known {
-                    Some(id) => id,
-                    None => {
-                        let id = tx.new_scope_id()?;
-                        let name = ScopeName::new(scope.as_str()).expect("name");
-                        tx.put_scope(Scope { id, name, public_read: false, created_at })?;
-                        id
-                    }
-                };
+                let id = known.map_or_else(|| tx.new_scope_id(), Ok)?;
+                if known.is_none() {
+                    let name = ScopeName::new(scope.as_str()).expect("name");
+                    tx.put_scope(Scope { id, name, public_read: false, created_at })?;
+                }
                 tx.put_link(Link {
                     scope: id,
                     store: tx.topology().store(&store).expect("store").id,
@@ -223,14 +219,14 @@ impl House {
 
     /// Makes `store` hold the file too, without a run.
     pub async fn plant(&self, store: &str, digest: Digest) {
-        let shelf = self.shelf(store);
+        let target = self.shelf(store);
         let file = self.file(digest).expect("file");
         let source = file.present().next().expect("source");
         let from = self.shelves.values().find(|s| s.id == source).expect("shelf");
         let bytes = from.memory.get(&digest, None).await.expect("get");
         let bytes = support::read_all(bytes).await.expect("read");
-        shelf.memory.plant(&digest, bytes.into());
-        let (id, store) = (file.id, shelf.id);
+        target.memory.plant(&digest, bytes.into());
+        let (id, store) = (file.id, target.id);
         self.catalogue()
             .write(move |tx| {
                 let mut file = tx.file(id)?.expect("file");

@@ -1,6 +1,7 @@
 //! The integration tests, in one binary.
 
 mod acceptance;
+mod admin;
 mod care;
 mod cli;
 mod cli_faults;
@@ -15,5 +16,6 @@ mod planner;
 mod recipes;
 mod stores_local;
 mod stores_s3;
+mod storm;
 mod support;
 mod tidy;

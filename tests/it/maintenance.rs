@@ -18,7 +18,7 @@ fn files(run: &Run) -> (u64, u64, u64, u64) {
 
 #[tokio::test]
 async fn item_11_populate_reaches_a_write_only_store_and_a_file_without_source_is_an_error() {
-    let mut house = House::new().await;
+    let mut house = House::new();
     house.store("local").await;
     let cold = house.store("cold").await;
     house.link("s", "local", Some(100), plain()).await;
@@ -38,7 +38,7 @@ async fn item_11_populate_reaches_a_write_only_store_and_a_file_without_source_i
 
 #[tokio::test]
 async fn item_12_populate_near_a_limit_skips_the_big_and_takes_the_small() {
-    let mut house = House::new().await;
+    let mut house = House::new();
     house.store("local").await;
     house.limited_store("near", None, Some(100)).await;
     house.link("s", "local", Some(100), plain()).await;
@@ -56,7 +56,7 @@ async fn item_12_populate_near_a_limit_skips_the_big_and_takes_the_small() {
 
 #[tokio::test]
 async fn item_13_a_populated_store_over_its_soft_limit_sheds_nothing_and_says_so_again() {
-    let mut house = House::new().await;
+    let mut house = House::new();
     house.store("local").await;
     house.store("mirror").await;
     house.link("s", "local", Some(100), plain()).await;
@@ -72,7 +72,7 @@ async fn item_13_a_populated_store_over_its_soft_limit_sheds_nothing_and_says_so
 
 #[tokio::test]
 async fn item_14_a_drain_with_a_twin_transfers_nothing() {
-    let mut house = House::new().await;
+    let mut house = House::new();
     let old = house.store("old").await;
     house.store("new").await;
     house.link("s", "old", Some(100), plain()).await;
@@ -91,7 +91,7 @@ async fn item_14_a_drain_with_a_twin_transfers_nothing() {
 
 #[tokio::test]
 async fn item_14_a_named_drain_copies_to_z_although_y_has_a_twin() {
-    let mut house = House::new().await;
+    let mut house = House::new();
     for name in ["x", "y", "z"] {
         house.store(name).await;
         house.link("s", name, None, plain()).await;
@@ -108,7 +108,7 @@ async fn item_14_a_named_drain_copies_to_z_although_y_has_a_twin() {
 
 #[tokio::test]
 async fn item_15_a_drain_into_a_full_store_keeps_the_file_and_reports_it() {
-    let mut house = House::new().await;
+    let mut house = House::new();
     house.store("x").await;
     house.limited_store("z", None, Some(10)).await;
     house.link("s", "x", Some(100), plain()).await;
@@ -124,7 +124,7 @@ async fn item_15_a_drain_into_a_full_store_keeps_the_file_and_reports_it() {
 
 #[tokio::test]
 async fn item_16_two_draining_stores_do_not_swap_over_three_runs() {
-    let mut house = House::new().await;
+    let mut house = House::new();
     house.store("p").await;
     house.store("q").await;
     house.link("a", "p", Some(100), plain()).await;
@@ -145,7 +145,7 @@ async fn item_16_two_draining_stores_do_not_swap_over_three_runs() {
 
 #[tokio::test]
 async fn items_17_and_18_what_another_scope_reads_or_populates_stays_and_is_retained() {
-    let mut house = House::new().await;
+    let mut house = House::new();
     house.store("x").await;
     house.store("y").await;
     for scope in ["a", "b"] {
@@ -167,7 +167,7 @@ async fn items_17_and_18_what_another_scope_reads_or_populates_stays_and_is_reta
 
 #[tokio::test]
 async fn item_19_draining_a_write_only_store_reads_nothing() {
-    let mut house = House::new().await;
+    let mut house = House::new();
     house.store("local").await;
     let cold = house.store("cold").await;
     house.link("s", "local", Some(100), plain()).await;
@@ -188,7 +188,7 @@ async fn item_19_draining_a_write_only_store_reads_nothing() {
 
 #[tokio::test]
 async fn items_20_to_23_shedding_takes_the_least_recently_used_down_to_the_limit_and_no_further() {
-    let mut house = House::new().await;
+    let mut house = House::new();
     house.store("local").await;
     house.store("far").await;
     house.link("s", "local", Some(100), plain()).await;
@@ -219,7 +219,7 @@ async fn items_20_to_23_shedding_takes_the_least_recently_used_down_to_the_limit
 
 #[tokio::test]
 async fn item_25_a_corrupted_source_is_marked_and_another_one_is_used() {
-    let mut house = House::new().await;
+    let mut house = House::new();
     let bad = house.store("bad").await;
     house.store("good").await;
     house.store("target").await;
@@ -238,7 +238,7 @@ async fn item_25_a_corrupted_source_is_marked_and_another_one_is_used() {
 
 #[tokio::test]
 async fn item_26_a_store_that_is_down_stops_neither_the_others_nor_the_run() {
-    let mut house = House::new().await;
+    let mut house = House::new();
     house.store("local").await;
     house.store("mirror").await;
     let far = house.store("far").await;
@@ -260,7 +260,7 @@ async fn item_26_a_store_that_is_down_stops_neither_the_others_nor_the_run() {
 
 #[tokio::test]
 async fn item_26_a_store_is_skipped_after_five_failures_in_a_row() {
-    let mut house = House::with(|c| c.maintenance.concurrency = 1).await;
+    let mut house = House::with(|c| c.maintenance.concurrency = 1);
     house.store("local").await;
     let far = house.store("far").await;
     house.link("s", "local", Some(100), plain()).await;
@@ -283,7 +283,7 @@ async fn item_26_a_store_is_skipped_after_five_failures_in_a_row() {
 
 #[tokio::test]
 async fn item_26_a_store_that_gives_no_answer_is_skipped() {
-    let mut house = House::new().await;
+    let mut house = House::with(|c| c.maintenance.concurrency = 1);
     house.store("local").await;
     house.store("mirror").await;
     let far = house.store("far").await;
@@ -305,7 +305,7 @@ async fn item_26_a_store_that_gives_no_answer_is_skipped() {
 
 #[tokio::test]
 async fn item_28_an_emptied_store_marks_nothing_missing_and_gets_no_write() {
-    let mut house = House::new().await;
+    let mut house = House::new();
     house.store("local").await;
     let far = house.store("far").await;
     house.link("s", "local", Some(100), plain()).await;
@@ -327,7 +327,7 @@ use hayloft::stores::Backend;
 #[tokio::test]
 async fn item_29_the_second_run_of_each_recipe_plans_nothing() {
     for recipe in 1..=5 {
-        let mut house = House::new().await;
+        let mut house = House::new();
         house.store("local").await;
         house.store("s3").await;
         house.link("s", "local", Some(100), plain()).await;
@@ -361,7 +361,7 @@ async fn item_29_the_second_run_of_each_recipe_plans_nothing() {
 
 #[tokio::test]
 async fn item_30_a_dry_run_lists_what_the_next_run_does_and_changes_nothing() {
-    let mut house = House::new().await;
+    let mut house = House::new();
     house.store("local").await;
     house.store("far").await;
     house.link("s", "local", Some(100), limit(25)).await;
@@ -392,7 +392,7 @@ async fn item_30_a_dry_run_lists_what_the_next_run_does_and_changes_nothing() {
 
 #[tokio::test]
 async fn item_35_a_deleted_file_goes_after_its_grace_and_is_resurrected_by_an_upload() {
-    let mut house = House::new().await;
+    let mut house = House::new();
     let local = house.store("local").await;
     house.link("s", "local", Some(100), plain()).await;
     let (a, b) = (house.put("s", "a", 10).await, house.put("s", "b", 20).await);

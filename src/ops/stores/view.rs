@@ -25,12 +25,14 @@ pub async fn list(app: &Arc<App>, actor: &Actor) -> Result<Vec<StoreView>, OpErr
 
 /// Every store, in name order.
 pub async fn all(app: &Arc<App>) -> Result<Vec<StoreView>, OpError> {
-    let ids: Vec<StoreId> = app.catalogue.settings().topology.stores.keys().copied().collect();
+    let settings = app.catalogue.settings();
     // A store that was seen ill is looked at by uploads and runs; only strangers are worth a wait.
-    let strangers = ids
-        .into_iter()
-        .filter(|id| app.transfer.stores.last_seen(*id) == HealthState::Unknown)
-        .map(|id| look(app, id));
+    let mut strangers = Vec::new();
+    for id in settings.topology.stores.keys().copied() {
+        if app.transfer.stores.last_seen(id) == HealthState::Unknown {
+            strangers.push(look(app, id));
+        }
+    }
     futures_util::future::join_all(strangers).await;
     blocking(app, |app| {
         let settings = app.catalogue.settings();

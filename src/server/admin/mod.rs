@@ -1,12 +1,22 @@
-//! The admin API below `/api`.
+//! The admin API below `/api`: thin handlers over `ops`.
+//!
+//! One table, [`routes`], makes the router and the `OpenAPI` document; a test holds them together.
 
-use std::sync::Arc;
+mod extract;
+mod instance;
+mod links;
+mod openapi;
+mod routes;
+mod scopes;
+mod stores;
+mod tokens;
+mod vacuum;
 
-use axum::Router;
+use super::errors::Failure;
+use extract::{Input, Names, Query, Who};
 
-use crate::app::App;
+pub use openapi::document;
+pub use routes::router;
 
-/// All routes below `/api`. Handlers find the asking `ops::Actor` in the request's extensions.
-pub fn router() -> Router<Arc<App>> {
-    Router::new()
-}
+/// What a handler answers.
+type Answer<T> = Result<T, Failure>;
