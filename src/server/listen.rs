@@ -27,8 +27,11 @@ use super::tls::Tls;
 use crate::app::App;
 use crate::config::Config;
 
-/// Bytes that hyper may gather in either direction of one connection.
-const BUFFER: usize = 256 << 10;
+/// Bytes that hyper may gather in either direction of one connection, above which it takes no
+/// further chunk: a client that stands still pins this and one chunk of a file.
+const BUFFER: usize = 128 << 10;
+/// Longest header of a request: the longest path, encoded, and plenty of fields.
+const HEADER: usize = 32 << 10;
 /// Connections open at once on the admin socket.
 const ADMIN_CONNECTIONS: usize = 64;
 /// How long to wait when the system has no descriptors left for another connection.
@@ -91,8 +94,12 @@ impl Server {
     }
 
     /// Reads the certificate again.
-    pub(super) fn reload(&self) -> Result<()> {
-        self.0.tls.as_ref().map_or(Ok(()), Tls::reload)
+    pub(super) fn reload(&self) {
+        match self.0.tls.as_ref().map(Tls::reload) {
+            Some(Ok(())) => tracing::info!("SIGHUP: certificate reloaded"),
+            Some(Err(error)) => tracing::error!("SIGHUP: the certificate stays: {error:#}"),
+            None => {}
+        }
     }
 
     /// Accepts connections until `stop` is ready; then requests under way may end within
@@ -215,6 +222,7 @@ impl Listening {
         let connection = http1::Builder::new()
             .header_read_timeout(None)
             .max_buf_size(BUFFER)
+            .max_header_size(HEADER)
             .serve_connection(stream, service);
         let mut connection = pin!(connection);
         let ended = tokio::select! {

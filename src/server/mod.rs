@@ -129,10 +129,7 @@ impl Server {
 
     async fn reload_at(self, mut hangup: Signal) {
         while hangup.recv().await.is_some() {
-            match self.reload() {
-                Ok(()) => tracing::info!("SIGHUP: certificate reloaded"),
-                Err(error) => tracing::error!("SIGHUP: the certificate stays: {error:#}"),
-            }
+            self.reload();
         }
     }
 }
