@@ -59,11 +59,16 @@ struct Listening {
 impl Server {
     /// Listens on the admin socket, then on the port. Nothing is answered before `run`.
     pub async fn bind(app: Arc<App>, config: Arc<Config>) -> Result<Self> {
+        let tls = config.tls.as_ref().map(Tls::load).transpose()?;
         let socket = bind_socket(&config.admin_socket)
             .with_context(|| format!("admin_socket {}", config.admin_socket.display()))?;
-        let tls = config.tls.as_ref().map(Tls::load).transpose()?;
-        let port = TcpListener::bind(config.listen).await;
-        let port = port.with_context(|| format!("cannot listen on {}", config.listen))?;
+        let port = match TcpListener::bind(config.listen).await {
+            Ok(port) => port,
+            Err(error) => {
+                remove_socket(&config.admin_socket);
+                return Err(error).context(format!("cannot listen on {}", config.listen));
+            }
+        };
         let address = port.local_addr()?;
         tracing::info!(%address, tls = tls.is_some(), "listening");
         Ok(Self(Arc::new(Listening {
@@ -113,9 +118,7 @@ impl Server {
             () = stop => {}
         }
         listening.site.set_listening(false);
-        if let Err(error) = std::fs::remove_file(&listening.config.admin_socket) {
-            tracing::debug!(%error, "the admin socket could not be removed");
-        }
+        remove_socket(&listening.config.admin_socket);
         listening.closing.cancel();
         listening.connections.close();
         let patience = listening.config.limits.shutdown_timeout;
@@ -254,6 +257,13 @@ async fn free(slots: &Arc<Semaphore>) -> OwnedSemaphorePermit {
 async fn wait_out(error: &io::Error) {
     tracing::warn!(%error, "a connection could not be accepted");
     tokio::time::sleep(BREATHER).await;
+}
+
+/// Commands that find no socket need not find out that nobody listens.
+fn remove_socket(path: &Path) {
+    if let Err(error) = std::fs::remove_file(path) {
+        tracing::debug!(%error, "the admin socket could not be removed");
+    }
 }
 
 /// Listens on a UNIX socket for its owner and group. A socket that nobody listens on any more is

@@ -133,3 +133,27 @@ async fn last_uses_of_tokens_are_written_at_the_end() {
     bench.stop().await;
     assert!(used().is_some());
 }
+
+#[tokio::test]
+async fn a_taken_port_leaves_no_socket_behind() {
+    let bench = Bench::start().await;
+    let mut config = (*bench.app.config).clone();
+    config.admin_socket = bench.socket.with_extension("two");
+    config.listen = bench.address;
+    let bound = hayloft::server::Server::bind(bench.app.clone(), config.clone().into()).await;
+    let error = format!("{:#}", bound.expect_err("taken"));
+    assert!(error.contains(&bench.address.to_string()), "{error}");
+    assert!(!config.admin_socket.exists());
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_location_is_where_clients_reach_the_file() {
+    let bench =
+        Bench::start_with(|c| c.public_url = Some("https://files.example".to_owned())).await;
+    let put = bench.put("/files/s/a%20b%2Fc", b"x").await;
+    assert_eq!(put.header("location"), Some("https://files.example/files/s/a%20b/c"));
+    let foreign = bench.ask_as(None, "POST", "/signin").with("Origin", "https://files.example");
+    assert_eq!(foreign.body(b"token=x").send().await.status, 401, "our own page");
+    bench.stop().await;
+}
