@@ -158,9 +158,11 @@ impl Access {
 
     /// Whether the request comes from our own page, or from no page at all.
     pub fn is_same_site(&self, headers: &HeaderMap) -> bool {
-        let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
-        if site.is_some_and(|site| site != b"same-origin" && site != b"none") {
-            return false;
+        // No page can forge this one, and no proxy changes it as it may change Host.
+        match headers.get("sec-fetch-site").map(HeaderValue::as_bytes) {
+            Some(b"same-origin") => return true,
+            Some(b"none") | None => {}
+            Some(_) => return false,
         }
         let Some(origin) = headers.get(ORIGIN) else { return true };
         let Ok(origin) = origin.to_str() else { return false };

@@ -280,6 +280,10 @@ pub fn adopt(status: StatusCode, headers: &HeaderMap, text: &str) -> Failure {
     };
     let detail = match (text.trim(), status) {
         ("", StatusCode::NOT_FOUND) => return Failure::not_found(),
+        ("", StatusCode::METHOD_NOT_ALLOWED) => {
+            let allow = headers.get(ALLOW).and_then(|allow| allow.to_str().ok());
+            format!("this address takes {}", allow.unwrap_or("no such method"))
+        }
         ("", status) => status.canonical_reason().unwrap_or("the request failed").to_owned(),
         (text, _) => text.to_owned(),
     };

@@ -27,8 +27,11 @@ use super::tls::Tls;
 use crate::app::App;
 use crate::config::Config;
 
-/// Bytes that hyper may gather in either direction of one connection.
-const BUFFER: usize = 256 << 10;
+/// Bytes that hyper may gather in either direction of one connection, above which it takes no
+/// further chunk: a client that stands still pins this and one chunk of a file.
+const BUFFER: usize = 128 << 10;
+/// Longest header of a request: the longest path, encoded, and plenty of fields.
+const HEADER: usize = 32 << 10;
 /// Connections open at once on the admin socket.
 const ADMIN_CONNECTIONS: usize = 64;
 /// How long to wait when the system has no descriptors left for another connection.
@@ -56,11 +59,16 @@ struct Listening {
 impl Server {
     /// Listens on the admin socket, then on the port. Nothing is answered before `run`.
     pub async fn bind(app: Arc<App>, config: Arc<Config>) -> Result<Self> {
+        let tls = config.tls.as_ref().map(Tls::load).transpose()?;
         let socket = bind_socket(&config.admin_socket)
             .with_context(|| format!("admin_socket {}", config.admin_socket.display()))?;
-        let tls = config.tls.as_ref().map(Tls::load).transpose()?;
-        let port = TcpListener::bind(config.listen).await;
-        let port = port.with_context(|| format!("cannot listen on {}", config.listen))?;
+        let port = match TcpListener::bind(config.listen).await {
+            Ok(port) => port,
+            Err(error) => {
+                remove_socket(&config.admin_socket);
+                return Err(error).context(format!("cannot listen on {}", config.listen));
+            }
+        };
         let address = port.local_addr()?;
         tracing::info!(%address, tls = tls.is_some(), "listening");
         Ok(Self(Arc::new(Listening {
@@ -85,9 +93,18 @@ impl Server {
         &self.0.site
     }
 
+    /// Ends what is still open without waiting for it.
+    pub(super) fn cut_off(&self) {
+        self.0.ending.cancel();
+    }
+
     /// Reads the certificate again.
-    pub(super) fn reload(&self) -> Result<()> {
-        self.0.tls.as_ref().map_or(Ok(()), Tls::reload)
+    pub(super) fn reload(&self) {
+        match self.0.tls.as_ref().map(Tls::reload) {
+            Some(Ok(())) => tracing::info!("SIGHUP: certificate reloaded"),
+            Some(Err(error)) => tracing::error!("SIGHUP: the certificate stays: {error:#}"),
+            None => {}
+        }
     }
 
     /// Accepts connections until `stop` is ready; then requests under way may end within
@@ -101,9 +118,7 @@ impl Server {
             () = stop => {}
         }
         listening.site.set_listening(false);
-        if let Err(error) = std::fs::remove_file(&listening.config.admin_socket) {
-            tracing::debug!(%error, "the admin socket could not be removed");
-        }
+        remove_socket(&listening.config.admin_socket);
         listening.closing.cancel();
         listening.connections.close();
         let patience = listening.config.limits.shutdown_timeout;
@@ -166,7 +181,12 @@ impl Listening {
             return self.converse(stream, Door::Port, Some(peer)).await;
         };
         let patience = self.config.limits.header_timeout;
-        match tokio::time::timeout(patience, tls.acceptor().accept(stream)).await {
+        let handshake = tls.acceptor().accept(stream);
+        let shaken = tokio::select! {
+            shaken = tokio::time::timeout(patience, handshake) => shaken,
+            () = self.closing.cancelled() => return,
+        };
+        match shaken {
             Ok(Ok(stream)) => self.converse(stream, Door::Port, Some(peer)).await,
             Ok(Err(error)) => tracing::debug!(%peer, %error, "no TLS connection came about"),
             Err(_) => tracing::debug!(%peer, "no TLS connection came about in time"),
@@ -205,6 +225,7 @@ impl Listening {
         let connection = http1::Builder::new()
             .header_read_timeout(None)
             .max_buf_size(BUFFER)
+            .max_header_size(HEADER)
             .serve_connection(stream, service);
         let mut connection = pin!(connection);
         let ended = tokio::select! {
@@ -236,6 +257,13 @@ async fn free(slots: &Arc<Semaphore>) -> OwnedSemaphorePermit {
 async fn wait_out(error: &io::Error) {
     tracing::warn!(%error, "a connection could not be accepted");
     tokio::time::sleep(BREATHER).await;
+}
+
+/// Commands that find no socket need not find out that nobody listens.
+fn remove_socket(path: &Path) {
+    if let Err(error) = std::fs::remove_file(path) {
+        tracing::debug!(%error, "the admin socket could not be removed");
+    }
 }
 
 /// Listens on a UNIX socket for its owner and group. A socket that nobody listens on any more is

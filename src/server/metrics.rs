@@ -175,6 +175,14 @@ impl Picture {
             picture.single("catalogue_bytes", "Bytes of the catalogue on disk", allocated);
         }
         picture.run(last.as_ref());
+        let current = app.maintenance.current();
+        let done = current.as_ref().and_then(|run| run.progress.clone()).map(|p| p.done);
+        picture.single("run_under_way", "1 while the vacuum runs", u64::from(current.is_some()));
+        picture.single(
+            "run_done_bytes",
+            "Bytes that the run under way has dealt with",
+            done.unwrap_or_default().bytes,
+        );
         Ok(picture)
     }
 

@@ -55,12 +55,6 @@ pub fn admin_router(app: Arc<App>) -> Router {
 
 /// Serves until SIGTERM or SIGINT, then drains. The caller closes the app, however it went.
 pub async fn serve(app: Arc<App>, config: Arc<Config>) -> Result<()> {
-    let served = serve_until_signal(app, config).await;
-    tell_manager(NotifyState::Stopping);
-    served
-}
-
-async fn serve_until_signal(app: Arc<App>, config: Arc<Config>) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let hangup = signal(SignalKind::hangup())?;
@@ -69,17 +63,28 @@ async fn serve_until_signal(app: Arc<App>, config: Arc<Config>) -> Result<()> {
     tell_manager(NotifyState::Ready);
     let beats = tokio::spawn(beat());
     let reloads = tokio::spawn(server.clone().reload_at(hangup));
-    server
-        .run(async move {
-            tokio::select! {
-                _ = terminate.recv() => tracing::info!("SIGTERM: no new requests, draining"),
-                _ = interrupt.recv() => tracing::info!("SIGINT: no new requests, draining"),
-            }
-        })
-        .await;
+    let impatient = server.clone();
+    let stop = async move {
+        let signal = either(&mut terminate, &mut interrupt).await;
+        tracing::info!("{signal}: no new requests, draining");
+        tell_manager(NotifyState::Stopping);
+        tokio::spawn(async move {
+            let signal = either(&mut terminate, &mut interrupt).await;
+            tracing::warn!("{signal} again: open connections are cut off");
+            impatient.cut_off();
+        });
+    };
+    server.run(stop).await;
     beats.abort();
     reloads.abort();
     Ok(())
+}
+
+async fn either(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
+    tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    }
 }
 
 /// Does nothing when no service manager listens.
@@ -124,10 +129,7 @@ impl Server {
 
     async fn reload_at(self, mut hangup: Signal) {
         while hangup.recv().await.is_some() {
-            match self.reload() {
-                Ok(()) => tracing::info!("SIGHUP: certificate reloaded"),
-                Err(error) => tracing::error!("SIGHUP: the certificate stays: {error:#}"),
-            }
+            self.reload();
         }
     }
 }

@@ -135,14 +135,15 @@ impl Site {
             return Err(caller.refusal());
         }
         request.extensions_mut().insert(caller.actor);
-        let mut response = match self.admin.clone().oneshot(request).await {
+        let response = match self.admin.clone().oneshot(request).await {
             Ok(response) => response,
             Err(never) => match never {},
         };
+        let mut response = as_problem(response).await;
         let headers = response.headers_mut();
         headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
         headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
-        Ok(as_problem(response).await)
+        Ok(response)
     }
 }
 

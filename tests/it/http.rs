@@ -2,6 +2,7 @@
 
 mod access;
 mod bench;
+mod connections;
 mod limits;
 mod reads;
 mod uploads;

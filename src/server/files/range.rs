@@ -120,6 +120,28 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_text_gives_a_part_outside_of_the_file(
+            text in "(bytes=)?[-0-9, ]{0,24}", size in 0u64..40,
+        ) {
+            if let Part::Range(range) = parse(&text, size) {
+                proptest::prop_assert!(range.start < range.end && range.end <= size);
+            }
+        }
+
+        #[test]
+        fn a_well_formed_range_is_what_it_says(first in 0u64..50, length in 1u64..50, size in 0u64..80) {
+            let last = first + length - 1;
+            let expected = if first < size {
+                Part::Range(first..size.min(last + 1))
+            } else {
+                Part::Unsatisfiable
+            };
+            proptest::prop_assert_eq!(parse(&format!("bytes={first}-{last}"), size), expected);
+        }
+    }
+
     #[test]
     fn if_range_needs_the_same_file() {
         let digest = Digest([1; 32]);

@@ -136,3 +136,13 @@ async fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
     hayloft::server::Server::bind(app, config).await.expect("replaced");
     bench.stop().await;
 }
+
+#[tokio::test]
+async fn a_header_beyond_all_measure_is_refused() {
+    let bench = Bench::start().await;
+    let reply = bench.ask("GET", "/healthz").with("X-Long", &"a".repeat(64 << 10)).send().await;
+    assert_eq!(reply.status, 431);
+    let fits = bench.ask("GET", "/healthz").with("X-Long", &"a".repeat(16 << 10)).send().await;
+    assert_eq!(fits.status, 200);
+    bench.stop().await;
+}

@@ -157,6 +157,46 @@ async fn every_file_answer_disarms_what_it_carries() {
 }
 
 #[tokio::test]
+async fn a_file_by_its_digest_has_the_type_of_its_newest_entry() {
+    let bench = Bench::start().await;
+    for (name, kind) in [("old", "text/plain"), ("new", "text/css")] {
+        let ask = bench.ask("PUT", &format!("/files/s/{name}")).with("Content-Type", kind);
+        assert_eq!(ask.body(b"x").send().await.status, 201);
+    }
+    let hash = format!("/by-hash/s/{}", digest(b"x").to_hex());
+    assert_eq!(bench.get(&hash).await.header("content-type"), Some("text/css"));
+    assert_eq!(bench.ask("DELETE", "/files/s/new").send().await.status, 204);
+    assert_eq!(bench.get(&hash).await.header("content-type"), Some("text/plain"));
+    assert_eq!(bench.ask("DELETE", "/files/s/old").send().await.status, 204);
+    assert_eq!(bench.get(&hash).await.problem().0, 404, "a tombstone is no entry");
+    let elsewhere = format!("/by-hash/open/{}", digest(b"x").to_hex());
+    assert_eq!(bench.get(&elsewhere).await.problem().0, 404);
+    assert_eq!(bench.get("/by-hash/s/12ab").await.problem(), (400, "malformed-digest".into()));
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn addresses_that_are_nothing_say_so() {
+    let bench = Bench::start().await;
+    for target in ["/nothing", "/files", "/api", "/assets/x.js"] {
+        assert_eq!(bench.get(target).await.problem(), (404, "not-found".into()), "{target}");
+    }
+    let cases = [
+        ("DELETE", "/", "GET, HEAD"),
+        ("PUT", "/files/s/", "GET, HEAD"),
+        ("POST", "/files/s/a", "GET, HEAD, PUT, DELETE"),
+        ("POST", "/healthz", "GET, HEAD"),
+        ("GET", "/signout", "POST"),
+    ];
+    for (method, target, allow) in cases {
+        let reply = bench.ask(method, target).send().await;
+        assert_eq!(reply.problem(), (405, "method-not-allowed".into()), "{method} {target}");
+        assert_eq!(reply.header("allow"), Some(allow));
+    }
+    bench.stop().await;
+}
+
+#[tokio::test]
 async fn listings_come_in_pages() {
     let bench = Bench::start().await;
     for name in ["b/1", "a", "b/2", "b/3", "c"] {
