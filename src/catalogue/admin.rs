@@ -137,6 +137,11 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// A token as this transaction sees it.
+    pub fn token(&self, id: &str) -> Option<&Token> {
+        self.settings.tokens.get(id)
+    }
+
     pub fn put_token(&mut self, token: Token) -> Result<(), CatalogueError> {
         self.tokens.insert(token.id.as_str(), records::encode_json(&token)?.as_slice())?;
         self.settings_mut().tokens.insert(token.id.clone(), token);
@@ -150,6 +155,13 @@ impl Tx<'_> {
             self.settings_mut().tokens.remove(id);
         }
         Ok(found)
+    }
+
+    /// Revokes every token of a scope.
+    pub fn delete_tokens_of(&mut self, scope: ScopeId) -> Result<(), CatalogueError> {
+        let of_scope = self.settings.tokens.values().filter(|t| t.scope == Some(scope));
+        let ids: Vec<String> = of_scope.map(|t| t.id.clone()).collect();
+        ids.iter().try_for_each(|id| self.delete_token(id).map(drop))
     }
 
     pub fn put_session(

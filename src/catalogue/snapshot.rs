@@ -78,6 +78,12 @@ impl Snapshot {
         files.last()?.map(|(id, v)| self.decode(FileId(id.value()), v.value())).transpose()
     }
 
+    /// The highest file id given out; 0 before the first.
+    pub fn newest_id(&self) -> Result<FileId, CatalogueError> {
+        let next: u64 = self.meta("next_file")?.unwrap_or(1);
+        Ok(FileId(next.saturating_sub(1)))
+    }
+
     /// All files after `after`, in id order.
     pub fn files(&self, after: Option<FileId>, limit: usize) -> Result<Vec<File>, CatalogueError> {
         let files = self.table(tables::FILES)?;

@@ -9,9 +9,9 @@ use redb::{ReadableTable, Table, WriteTransaction};
 use super::counters::{Counter, contributions};
 use super::ledger::Promise;
 use super::tables;
-use super::{CatalogueError, Settings, records};
+use super::{CatalogueError, Holders, Settings, records};
 use crate::api::Count;
-use crate::domain::{File, ReplicaState, StoreId, Timestamp, Topology};
+use crate::domain::{File, ReplicaState, ScopeId, StoreId, Timestamp, Topology};
 
 pub(super) type Bytes<'t, K> = Table<'t, K, &'static [u8]>;
 
@@ -166,6 +166,28 @@ impl<'t> Tx<'t> {
             let (files, bytes) = v.value();
             Count { files, bytes }
         }))
+    }
+
+    /// A scope's files by the set of stores that hold them, including what this transaction changed.
+    pub fn holders(&self, scope: ScopeId) -> Result<Vec<Holders>, CatalogueError> {
+        let prefix = Counter::holders_prefix(scope);
+        let mut all = BTreeMap::new();
+        for row in self.counters.range(prefix.as_slice()..)? {
+            let (key, value) = row?;
+            if !key.value().starts_with(&prefix) {
+                break;
+            }
+            let (files, bytes) = value.value();
+            all.extend(Counter::parse(key.value()).map(|c| (c, Count { files, bytes })));
+        }
+        all.extend(self.changed.iter().map(|(counter, count)| (counter.clone(), *count)));
+        let held = all.into_iter().filter_map(|(counter, count)| match counter {
+            Counter::Holders { scope: s, live, stores } if s == scope && count.files > 0 => {
+                Some(Holders { live, stores, count })
+            }
+            _ => None,
+        });
+        Ok(held.collect())
     }
 
     /// Replaces what `old` added to the counters by what `new` adds.

@@ -112,10 +112,20 @@ fn read(file: &Path) -> Result<Table, ConfigError> {
     let text = std::fs::read_to_string(file)
         .map_err(|source| ConfigError::Unreadable { file: file.to_owned(), source })?;
     let invalid = |problem: String| ConfigError::Invalid { file: file.to_owned(), problem };
-    let config: Config =
-        toml::from_str(&text).map_err(|e| invalid(e.to_string().trim_end().to_owned()))?;
+    let config: Config = toml::from_str(&text).map_err(|e| invalid(located(&text, &e)))?;
     config.check().map_err(invalid)?;
-    toml::from_str(&text).map_err(|e| invalid(e.to_string()))
+    toml::from_str(&text).map_err(|e| invalid(located(&text, &e)))
+}
+
+/// Line, key and what is wrong. The parser's own words would repeat the line, which may hold a
+/// secret.
+fn located(text: &str, e: &toml::de::Error) -> String {
+    let Some(span) = e.span() else { return e.message().to_owned() };
+    let before = text.get(..span.start).unwrap_or(text);
+    let number = before.matches('\n').count() + 1;
+    let line = text.lines().nth(number - 1).unwrap_or_default();
+    let key = line.split('=').next().unwrap_or_default().trim();
+    format!("line {number}, {key}: {}", e.message())
 }
 
 /// `HAYLOFT_SECTION__KEY` and `HAYLOFT_KEY` of a top-level key; other names are not ours to judge.

@@ -88,6 +88,10 @@ impl Snapshot for View {
         Ok(usage)
     }
 
+    fn newest(&self) -> Result<FileId, CatalogueError> {
+        self.snapshot.newest_id()
+    }
+
     fn file(&self, id: FileId) -> Result<Option<File>, CatalogueError> {
         self.snapshot.file(id)
     }

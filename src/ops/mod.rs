@@ -1,12 +1,83 @@
 //! Every administrative operation, once: API, command line and page all come through here.
+//!
+//! An operation that changes something is validated and applied in one write job, against the
+//! configuration as that job sees it, and leaves its audit record in the same transaction. Jobs may be
+//! run again by the catalogue, so they only change things through the transaction.
+
+pub mod audit;
+pub mod evacuation;
+pub mod files;
+pub mod import_workspaces;
+pub mod links;
+pub mod scopes;
+pub mod status;
+pub mod stores;
+pub mod tokens;
+pub mod vacuum;
+pub mod warnings;
 
 mod access;
+mod bootstrap;
 mod error;
+mod fate;
+mod link_rules;
+mod retained;
+mod s3_settings;
+mod tally;
+
+use std::sync::Arc;
 
 pub use access::{Actor, Grant};
+pub use bootstrap::bootstrap;
 pub use error::OpError;
 
-/// Makes a new instance usable: the local store `local`. Does nothing in one that has been set up.
-pub async fn bootstrap(_app: &std::sync::Arc<crate::app::App>) -> Result<(), OpError> {
-    std::future::ready(Ok(())).await
+use crate::app::App;
+use crate::domain::{Scope, ScopeName, Store, StoreName, Topology};
+
+/// Whether a refusal may be overridden.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Force {
+    No,
+    Yes,
+}
+
+impl From<bool> for Force {
+    fn from(force: bool) -> Self {
+        if force { Self::Yes } else { Self::No }
+    }
+}
+
+/// The scope of that name.
+pub fn find_scope<'a>(topology: &'a Topology, name: &ScopeName) -> Result<&'a Scope, OpError> {
+    topology.scope(name.as_str()).ok_or_else(|| OpError::not_found("scope", name.as_str()))
+}
+
+/// The store of that name.
+pub fn find_store<'a>(topology: &'a Topology, name: &StoreName) -> Result<&'a Store, OpError> {
+    topology.store(name.as_str()).ok_or_else(|| OpError::not_found("store", name.as_str()))
+}
+
+/// Runs `work`, which reads the catalogue or the disk, where it may block.
+async fn blocking<T: Send + 'static>(
+    app: &Arc<App>,
+    work: impl FnOnce(&App) -> Result<T, OpError> + Send + 'static,
+) -> Result<T, OpError> {
+    let app = Arc::clone(app);
+    let joined = tokio::task::spawn_blocking(move || work(&app)).await;
+    joined.unwrap_or_else(|e| Err(OpError::Internal(format!("an operation ended early: {e}"))))
+}
+
+/// `a, b and c`, for messages.
+fn names(all: impl IntoIterator<Item = String>) -> String {
+    let all: Vec<String> = all.into_iter().collect();
+    match all.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
+        None => String::new(),
+    }
+}
+
+/// `1 file`, `2 files`.
+fn plural(count: u64, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }

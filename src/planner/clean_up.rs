@@ -7,10 +7,10 @@ use super::report::Cause;
 use super::world::World;
 use crate::domain::{File, ReplicaState, StoreId};
 
-/// What becomes of a replica that no policy covers. Files without members are not its business:
-/// they are deleted as unreferenced.
+/// What becomes of a replica that no policy covers. Files that no scope has are not its business,
+/// nor those held by tombstones of deleted scopes only: they are deleted as unreferenced.
 pub fn clean_up(world: &World<'_>, file: &File, store: StoreId) -> Decision {
-    if file.members.is_empty() {
+    if !file.scopes().any(|scope| world.topology.scopes.contains_key(&scope)) {
         return Decision::nothing();
     }
     match file.state(store) {

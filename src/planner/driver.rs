@@ -22,9 +22,10 @@ const PAGE: usize = BATCH;
 /// Failed moves remembered, so that they are not tried again. With more, the run ends with its pass.
 const FAILURES: usize = 10_000;
 
-/// Bounds a run beside which clients never stop uploading. Without them a pass moves something that
-/// was never moved before, so that a run ends by itself, in practice after two or three passes.
-const PASSES: u32 = 1000;
+/// Bounds a run beside which clients never stop uploading into a store that is over its limit.
+/// Without them each pass moves something that was never moved before and a run ends by itself, in
+/// practice after two or three passes.
+const PASSES: u32 = 100;
 
 /// Where a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,8 +56,10 @@ pub struct Driver {
     walk: Walk,
     /// Whether this pass has changed anything.
     changed: bool,
-    /// The batch that is being executed, and which of its files are older than the run.
-    pending: Option<(Batch, Vec<bool>)>,
+    /// The batch that is being executed.
+    pending: Option<Batch>,
+    /// The newest file when the run began; later ones are left to the next run.
+    newest: Option<FileId>,
     failed: BTreeSet<Attempt>,
     is_last_pass: bool,
 }
@@ -79,7 +82,6 @@ struct Walk {
 /// Moves collected from one page after the other, and the bytes as they will be after them.
 struct Harvest {
     moves: Vec<Move>,
-    is_old: Vec<bool>,
     usage: Usage,
 }
 
@@ -97,7 +99,6 @@ impl Harvest {
             self.usage.replace(&before, &after);
             before = Cow::Owned(after);
             self.moves.push(step);
-            self.is_old.push(file.created_at <= world.now);
         }
     }
 }
@@ -116,6 +117,9 @@ impl Driver {
     ) -> Result<Option<Batch>, S::Error> {
         // A batch nobody reported on has not happened as far as anyone knows.
         self.pending = None;
+        if self.newest.is_none() {
+            self.newest = Some(snapshot.newest()?);
+        }
         let mut usage = snapshot.usage()?;
         loop {
             let Some(unit) = self.unit(world) else { return Ok(None) };
@@ -132,7 +136,7 @@ impl Driver {
                 store: unit.store,
                 moves: harvest.moves,
             };
-            self.pending = Some((batch.clone(), harvest.is_old));
+            self.pending = Some(batch.clone());
             return Ok(Some(batch));
         }
     }
@@ -140,15 +144,13 @@ impl Driver {
     /// Tells what became of the last batch, one result per move in its order. A move without a
     /// result counts as skipped.
     pub fn executed(&mut self, results: &[MoveResult]) {
-        let Some((batch, is_old)) = self.pending.take() else { return };
+        let Some(batch) = self.pending.take() else { return };
         for (i, (step, result)) in batch.moves.iter().zip(results).enumerate() {
             let completes = completed_later(&batch, results, i);
             self.ledger.result(&batch, step, result, completes);
             match result {
-                // What was uploaded during the run must not keep it going.
-                MoveResult::Done | MoveResult::Copied => {
-                    self.changed |= is_old.get(i).copied().unwrap_or(true);
-                }
+                MoveResult::Done => self.changed = true,
+                MoveResult::Copied => self.changed |= step.action != Action::Remove,
                 MoveResult::Failed { .. } => self.remember_failure(step),
                 MoveResult::Skipped => {}
             }
@@ -210,7 +212,10 @@ impl Driver {
         usage: Usage,
         unit: Unit,
     ) -> Result<Harvest, S::Error> {
-        let mut harvest = Harvest { moves: Vec::new(), is_old: Vec::new(), usage };
+        let mut harvest = Harvest { moves: Vec::new(), usage };
+        if !unit.is_asked_for(world) {
+            return Ok(harvest);
+        }
         if !self.walk.started {
             self.walk.started = true;
             if is_idle(unit, snapshot, world, &harvest.usage)? {
@@ -238,7 +243,12 @@ impl Driver {
                 }
                 self.walk.by_id = Some(file.id);
                 self.walk.by_use = Some((file.last_used, file.id));
-                self.consider(world, &mut harvest, unit, &file);
+                if self.newest.is_some_and(|newest| file.id > newest) {
+                    self.walk.over.newer += 1;
+                    self.stick(file.size, file.digest);
+                } else {
+                    self.consider(world, &mut harvest, unit, &file);
+                }
             }
         }
         Ok(harvest)

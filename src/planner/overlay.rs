@@ -187,6 +187,10 @@ impl<S: Snapshot> Snapshot for Overlay<S> {
         Ok(self.usage.clone())
     }
 
+    fn newest(&self) -> Result<FileId, S::Error> {
+        self.base.newest()
+    }
+
     fn file(&self, id: FileId) -> Result<Option<File>, S::Error> {
         match self.changed.get(&id) {
             Some(file) => Ok(Some(file.clone())),

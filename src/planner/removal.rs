@@ -37,8 +37,8 @@ impl Pin {
     /// True when a copy elsewhere could loosen the pin.
     pub fn wants_a_copy(self) -> bool {
         match self {
-            Self::OnlyReplica { .. } | Self::LastReplica => true,
-            Self::Populate { .. } | Self::DrainTarget { .. } | Self::NotInTarget { .. } => false,
+            Self::OnlyReplica { .. } | Self::LastReplica | Self::NotInTarget { .. } => true,
+            Self::Populate { .. } | Self::DrainTarget { .. } => false,
         }
     }
 

@@ -96,6 +96,8 @@ pub struct Over {
     pub draining: u64,
     /// Files whose move failed in this run.
     pub failed: u64,
+    /// Files uploaded during the run, left to the next one.
+    pub newer: u64,
 }
 
 /// One class of things undone: the same phase, scope, store and cause.
@@ -248,6 +250,7 @@ impl fmt::Display for Over {
             (self.no_source, "that no scope may read"),
             (self.draining, "left to a drain"),
             (self.failed, "whose move failed"),
+            (self.newer, "uploaded during the run, left to the next"),
         ];
         let mut separator = ": ";
         for (files, reason) in reasons.iter().filter(|(files, _)| *files > 0) {

@@ -100,8 +100,8 @@ fn copies_for_all(
     let readers = readers(world, file, store);
     for via in &readers {
         let list = targets(world, usage, *via, file, store).unwrap_or_default();
-        if let Some(to) = list.into_iter().find(|to| readers.iter().all(|r| reads(world, *r, *to)))
-        {
+        let frees = |to: &StoreId| removable(world, &world.with_copy(file, *to), store, CONFIRMED);
+        if let Some(to) = list.into_iter().find(|to| frees(to).is_ok()) {
             return Ok(vec![copy(world, file, *via, to)?]);
         }
     }

@@ -12,6 +12,10 @@ pub trait Snapshot {
     /// The counters that limits are compared with.
     fn usage(&self) -> Result<Usage, Self::Error>;
 
+    /// The highest file id given out so far; 0 before the first. Later files are not the business
+    /// of a run that has begun, else uploads beside it could keep it going for ever.
+    fn newest(&self) -> Result<FileId, Self::Error>;
+
     /// One file; `None` when it is gone.
     fn file(&self, id: FileId) -> Result<Option<File>, Self::Error>;
 
@@ -57,6 +61,10 @@ impl<S: Snapshot> Snapshot for &S {
 
     fn usage(&self) -> Result<Usage, S::Error> {
         (**self).usage()
+    }
+
+    fn newest(&self) -> Result<FileId, S::Error> {
+        (**self).newest()
     }
 
     fn file(&self, id: FileId) -> Result<Option<File>, S::Error> {

@@ -28,11 +28,18 @@ impl Unit {
         }
         let mut units = Vec::new();
         for scope in world.topology.scopes_by_name() {
-            let links = stores.iter().filter_map(|s| world.link(scope.id, s.id));
-            let concerned = links.filter(|l| concerns(phase, l));
-            units.extend(concerned.map(|l| Self { phase, scope: Some(scope.id), store: l.store }));
+            let all = stores.iter().map(|s| Self { phase, scope: Some(scope.id), store: s.id });
+            units.extend(all.filter(|unit| unit.is_asked_for(world)));
         }
         units
+    }
+
+    /// False once the store, the link or its policy was changed away.
+    pub fn is_asked_for(self, world: &World<'_>) -> bool {
+        match self.scope {
+            Some(scope) => world.link(scope, self.store).is_some_and(|l| concerns(self.phase, l)),
+            None => world.store(self.store).is_some(),
+        }
     }
 }
 

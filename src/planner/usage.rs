@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::domain::{File, ReplicaState, ScopeId, StoreId};
+use crate::domain::{File, Replica, ReplicaState, ScopeId, StoreId};
 
 /// Files and bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -62,34 +62,34 @@ impl Usage {
 
     /// Adds the bytes of `file`'s replicas.
     pub fn add(&mut self, file: &File) {
-        self.change(file, u64::saturating_add);
+        file.replicas.iter().for_each(|r| self.change(file, r, u64::saturating_add));
     }
 
     /// Takes the bytes of `file`'s replicas away.
     pub fn subtract(&mut self, file: &File) {
-        self.change(file, u64::saturating_sub);
+        file.replicas.iter().for_each(|r| self.change(file, r, u64::saturating_sub));
     }
 
-    /// Accounts for `before` having become `after`.
+    /// Accounts for moves that made `before` into `after`: the same file in the same scopes.
     pub fn replace(&mut self, before: &File, after: &File) {
-        self.subtract(before);
-        self.add(after);
+        let gone = before.replicas.iter().filter(|r| after.state(r.store) != Some(r.state));
+        gone.for_each(|r| self.change(before, r, u64::saturating_sub));
+        let come = after.replicas.iter().filter(|r| before.state(r.store) != Some(r.state));
+        come.for_each(|r| self.change(after, r, u64::saturating_add));
     }
 
-    fn change(&mut self, file: &File, op: fn(u64, u64) -> u64) {
-        for replica in &file.replicas {
-            let store = replica.store;
-            if replica.state != ReplicaState::Missing {
-                update(&mut self.hard, store, file.size, op);
-            }
-            if replica.state == ReplicaState::Writing {
-                update(&mut self.incoming, store, file.size, op);
-            }
-            if replica.state == ReplicaState::Present {
-                update(&mut self.present, store, file.size, op);
-                for scope in file.scopes() {
-                    update(&mut self.scope, (scope, store), file.size, op);
-                }
+    fn change(&mut self, file: &File, replica: &Replica, op: fn(u64, u64) -> u64) {
+        let store = replica.store;
+        if replica.state != ReplicaState::Missing {
+            update(&mut self.hard, store, file.size, op);
+        }
+        if replica.state == ReplicaState::Writing {
+            update(&mut self.incoming, store, file.size, op);
+        }
+        if replica.state == ReplicaState::Present {
+            update(&mut self.present, store, file.size, op);
+            for scope in file.scopes() {
+                update(&mut self.scope, (scope, store), file.size, op);
             }
         }
     }

@@ -1,14 +1,144 @@
-//! Placeholder of the server side, replaced at the merge.
+//! The HTTP side: files, admin API, page, probes (SPEC 10).
+//!
+//! - `listen` accepts connections, `pace` bounds how long they may do nothing.
+//! - `site` takes one request: `access` says who asks, then one room answers.
+//! - `files` are answered without axum's router: their addresses are read raw, and every small
+//!   download pays for what stands in its way. `admin` and the pages are rare.
+//! - `errors` is the only map from what went wrong to a status.
 
+mod access;
+pub mod admin;
+mod attempts;
+pub mod errors;
+mod files;
+mod html;
+mod listen;
+mod metrics;
+mod pace;
+mod pages;
+mod probes;
+mod query;
+mod sessions;
+mod site;
+mod tls;
+mod token_uses;
+
+use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use axum::Router;
+use sd_notify::NotifyState;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::MissedTickBehavior;
+
+pub use listen::Server;
 
 use crate::app::App;
 use crate::config::Config;
+use crate::ops;
+use site::{Door, Site};
 
-pub fn admin_router(_app: Arc<App>) -> axum::Router {
-    axum::Router::new()
+/// How often the last uses of tokens are looked through for those that are due to be written.
+const FLUSH_EVERY: Duration = Duration::from_mins(1);
+
+/// What the public port answers, for use without a connection.
+pub fn router(app: Arc<App>) -> Router {
+    Site::new(app).router(Door::Port)
 }
 
-pub async fn serve(_app: Arc<App>, _config: Arc<Config>) -> anyhow::Result<()> {
-    std::future::ready(Err(anyhow::anyhow!("this build has no server side"))).await
+/// What the admin socket answers: every request is that of an instance admin.
+pub fn admin_router(app: Arc<App>) -> Router {
+    Site::new(app).router(Door::Socket)
+}
+
+/// Serves until SIGTERM or SIGINT, then drains. The caller closes the app, however it went.
+pub async fn serve(app: Arc<App>, config: Arc<Config>) -> Result<()> {
+    let served = serve_until_signal(app, config).await;
+    tell_manager(NotifyState::Stopping);
+    served
+}
+
+async fn serve_until_signal(app: Arc<App>, config: Arc<Config>) -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let hangup = signal(SignalKind::hangup())?;
+    let server = Server::bind(app, config).await?;
+    server.welcome().await;
+    tell_manager(NotifyState::Ready);
+    let beats = tokio::spawn(beat());
+    let reloads = tokio::spawn(server.clone().reload_at(hangup));
+    server
+        .run(async move {
+            tokio::select! {
+                _ = terminate.recv() => tracing::info!("SIGTERM: no new requests, draining"),
+                _ = interrupt.recv() => tracing::info!("SIGINT: no new requests, draining"),
+            }
+        })
+        .await;
+    beats.abort();
+    reloads.abort();
+    Ok(())
+}
+
+/// Does nothing when no service manager listens.
+fn tell_manager(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "the service manager could not be told");
+    }
+}
+
+/// Tells the service manager that the runtime still turns, twice as often as it wants to know.
+async fn beat() {
+    let Some(period) = sd_notify::watchdog_enabled().map(|period| period / 2) else { return };
+    let mut ticks = tokio::time::interval(period.max(Duration::from_millis(100)));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        tell_manager(NotifyState::Watchdog);
+    }
+}
+
+impl Server {
+    /// Logs the sign-in link of a fresh instance.
+    async fn welcome(&self) {
+        match ops::tokens::first_sign_in_link(&self.site().app).await {
+            Ok(Some(link)) => tracing::info!("a new instance: sign in once at {}", link.url),
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "the sign-in link could not be made"),
+        }
+    }
+
+    /// Runs until `stop` is ready and requests have drained or the deadline has passed.
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        let site = self.site();
+        site.app.maintenance.spawn_timer();
+        let flushing = tokio::spawn(flush(Arc::clone(site)));
+        self.serve(stop).await;
+        flushing.abort();
+        if let Err(error) = site.access.uses.flush(&site.app.catalogue).await {
+            tracing::warn!(%error, "the last uses of tokens could not be written");
+        }
+    }
+
+    async fn reload_at(self, mut hangup: Signal) {
+        while hangup.recv().await.is_some() {
+            match self.reload() {
+                Ok(()) => tracing::info!("SIGHUP: certificate reloaded"),
+                Err(error) => tracing::error!("SIGHUP: the certificate stays: {error:#}"),
+            }
+        }
+    }
+}
+
+async fn flush(site: Arc<Site>) {
+    let mut ticks = tokio::time::interval(FLUSH_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = site.access.uses.flush(&site.app.catalogue).await {
+            tracing::warn!(%error, "the last uses of tokens could not be written");
+        }
+    }
 }

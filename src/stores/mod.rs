@@ -186,7 +186,8 @@ pub struct CheckStep {
 #[async_trait]
 pub trait Backend: Send + Sync + fmt::Debug {
     /// Stores `size` bytes as `digest`. `Mismatch` when a `Stream` has other bytes or another
-    /// length; nothing is visible then, and an object that was there before stays.
+    /// length; nothing is visible then, and an object that was there before stays. A local store
+    /// takes no bytes before its first `write_marker`.
     async fn put(&self, digest: &Digest, size: u64, body: Body) -> Result<Stored, StoreError>;
 
     /// Reads the object, or the given byte range of it. An S3 error answer is never content.
@@ -205,7 +206,8 @@ pub trait Backend: Send + Sync + fmt::Debug {
     async fn delete(&self, digest: &Digest) -> Result<(), StoreError>;
 
     /// Objects of our shape after `after` in digest order, at most `limit` (<= 1000) a page.
-    /// Foreign names are passed over.
+    /// Foreign names are passed over. The marker is not looked at: who takes a missing name for a
+    /// missing object reads it in the same check.
     async fn list(&self, after: Option<&Digest>, limit: usize) -> Result<Page, StoreError>;
 
     /// True when the location holds nothing at all, foreign names included.

@@ -64,13 +64,16 @@ impl Transfer {
         intents: Vec<Intent>,
     ) -> Result<Vec<Result<Granted, IntentError>>, CatalogueError> {
         let settings = self.catalogue.settings();
-        let promised: Vec<(Intent, Option<Reservation>)> = intents
-            .into_iter()
-            .map(|intent| {
-                let max = settings.topology.stores.get(&intent.to).and_then(|s| s.max_size);
-                (intent, self.catalogue.ledger().reserve(intent.to, intent.size, max))
-            })
-            .collect();
+        let snapshot = self.catalogue.snapshot()?;
+        let mut promised: Vec<(Intent, Option<Reservation>)> = Vec::with_capacity(intents.len());
+        for intent in intents {
+            let max = settings.topology.stores.get(&intent.to).and_then(|s| s.max_size);
+            // The bytes of a corrupt replica count already, and are replaced.
+            let row = snapshot.file(intent.file)?.and_then(|f| f.state(intent.to));
+            let size = if row == Some(ReplicaState::Corrupt) { 0 } else { intent.size };
+            promised.push((intent, self.catalogue.ledger().reserve(intent.to, size, max)));
+        }
+        drop(snapshot);
         let job: Vec<(Intent, Option<Arc<Promise>>)> =
             promised.iter().map(|(i, r)| (*i, r.as_ref().map(Reservation::promise))).collect();
         // The reservations live until the commit has turned them into the rows' bytes.

@@ -344,7 +344,9 @@ fn precheck(
     if !topology.scopes.contains_key(&request.scope) {
         return Err(UploadError::NoScope);
     }
-    let name = topology.stores.get(&store).map(|s| s.name.clone()).ok_or(UploadError::Vanished)?;
+    // A store that was unlinked meanwhile would keep a replica that the scope cannot read.
+    let linked = topology.link(request.scope, store).and_then(|l| topology.stores.get(&l.store));
+    let name = linked.map(|s| s.name.clone()).ok_or(UploadError::Vanished)?;
     let current = match tx.entry(request.scope, &request.path)? {
         Some(entry) => tx.file(entry.file)?.map(|f| f.digest),
         None => None,

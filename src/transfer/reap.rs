@@ -126,9 +126,22 @@ impl Transfer {
             }
         }
         clean_dir(&self.spool);
+        self.clean_staging();
         let horizon = self.horizon_at_start().await?;
         self.urls.set_horizon(horizon);
         Ok(())
+    }
+
+    /// Bodies that were staged beside their local store when the process ended.
+    fn clean_staging(&self) {
+        let settings = self.catalogue.settings();
+        for store in settings.topology.stores.values().filter(|s| !s.is_remote()) {
+            if let Ok(open) = self.stores.get(store.id)
+                && let Some(dir) = open.backend.staging_dir().filter(|dir| dir.is_dir())
+            {
+                clean_dir(dir);
+            }
+        }
     }
 
     async fn recover_writing(&self, store: StoreId) -> Result<(), CatalogueError> {

@@ -50,6 +50,7 @@ impl Transfer {
         }
         let confirmed = self.confirm_others(&removal).await?;
         let (file, store) = (removal.file, removal.store);
+        let deferred = removal.deferred.contains(&store);
         let pinned = self.pins.checker();
         self.catalogue
             .write(move |tx| {
@@ -78,7 +79,8 @@ impl Transfer {
                 Ok(())
             })
             .await?;
-        Ok(self.reap_one(store, file).await?)
+        // In a store that hands out URLs the bytes count until the run ends, as it was planned.
+        if deferred { Ok(Reaped::Later(None)) } else { Ok(self.reap_one(store, file).await?) }
     }
 
     /// Asks every other store that holds the file, now.

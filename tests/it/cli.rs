@@ -121,6 +121,9 @@ scope manage media edit-store cold --policy {\"populate\":true,\"drain\":true}
 scope manage media edit-store cold --upload-priority 99999999999
 scope manage media edit-store cold --soft-max-size 80XB
 scope manage media set
+scope manage media edit-store cold
+scope manage media edit-store cold --force
+store manage cold
 scope manage media set --public-read --no-public-read
 store create cold s3
 store create big local
@@ -152,6 +155,23 @@ fn wrong_usage_is_refused() {
         let e = Cli::read(words(line)).expect_err(line);
         assert_eq!(e.exit_code(), 2, "{line}");
     }
+}
+
+/// Command lines of the README: indented or in a fence, `hayloft …`, without what the shell adds.
+#[test]
+fn every_command_of_the_readme_is_accepted() {
+    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+    let readme = std::fs::read_to_string(readme).expect("read the README");
+    let commands = readme.lines().filter_map(|line| line.trim_start().strip_prefix("hayloft "));
+    let mut seen = 0;
+    for command in commands {
+        let bare = command.split(['#', '>']).next().unwrap_or_default();
+        if let Err(e) = Cli::read(words(bare)) {
+            panic!("{command}\n{e}");
+        }
+        seen += 1;
+    }
+    assert!(seen > 20, "only {seen} commands were found");
 }
 
 fn visit(command: &clap::Command, path: &str, check: &mut impl FnMut(&clap::Command, &str)) {
@@ -190,9 +210,13 @@ fn every_command_has_an_example_that_is_accepted() {
 }
 
 #[test]
-fn every_command_says_what_it_does() {
+fn every_command_and_option_says_what_it_does() {
     visit(&Cli::command(), "hayloft", &mut |command, path| {
         assert!(command.get_about().is_some(), "{path} says nothing about itself");
+        for option in command.get_arguments().filter(|arg| !arg.is_positional()) {
+            let id = option.get_id().as_str();
+            assert!(option.get_help().is_some(), "{path} --{id} says nothing about itself");
+        }
     });
 }
 

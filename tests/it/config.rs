@@ -109,11 +109,11 @@ fn the_effective_values_can_be_read_back_and_hide_what_is_secret() {
 #[test]
 fn an_error_names_file_line_and_what_is_allowed() {
     let cases = [
-        ("[maintenance]\nschedule = \"noon\"", "line 2", "\"every 6h\""),
+        ("[maintenance]\nschedule = \"noon\"", "line 2, schedule", "\"every 6h\""),
         ("[maintenance]\ngrace = \"1 week\"", "line 2", "24h"),
         ("[maintenance]\nwindow = \"22-6\"", "line 2", "\"22:00-06:00\""),
         ("[maintenance]\nbandwidth = \"fast\"", "line 2", "500MB"),
-        ("[limits]\nmax_uplaod = 5", "line 2", "max_upload"),
+        ("[limits]\nmax_uplaod = 5", "line 2, max_uplaod", "max_upload"),
         ("colour = 1", "line 1", "data_dir"),
         ("listen = \"everywhere\"", "line 1", "socket address"),
         ("[log]\nlevel = \"verbose\"", "line 2", "debug"),
@@ -135,8 +135,11 @@ fn an_error_names_file_line_and_what_is_allowed() {
 
 #[test]
 fn the_error_about_a_notify_url_does_not_repeat_it() {
-    let e = load("", &[("HAYLOFT_NOTIFY__URL", "topsecret")]).expect_err("no such key");
-    assert!(!e.contains("topsecret"), "{e}");
+    let text = "[[notify]]\nkind = \"json\"\nurl = \"topsecret\"";
+    let in_file = refusal(text);
+    assert!(in_file.contains("https://") && !in_file.contains("topsecret"), "{in_file}");
+    let in_environment = load("", &[("HAYLOFT_NOTIFY__URL", "topsecret")]).expect_err("a list");
+    assert!(!in_environment.contains("topsecret"), "{in_environment}");
 }
 
 #[test]

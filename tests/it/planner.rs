@@ -1,8 +1,11 @@
 //! The planner against a catalogue of plain maps: golden scenarios, and properties of random ones.
 
+mod driving;
 mod model;
 mod print;
 mod property;
+mod reference;
+mod rules;
 mod scenario;
 
 use std::fmt::Write;

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream};
 use hayloft::stores::{Backend, Body, LocalStore, StoreError};
 
 use crate::conformance::{get, marker, put};
-use crate::support::{body_of, bytes, digest};
+use crate::support::{body_of, bytes, digest, stream_of};
 
 const MIB: usize = 1 << 20;
 
@@ -85,4 +86,43 @@ async fn a_file_from_another_file_system_is_copied() {
     store.put(&digest, content.len() as u64, body).await.expect("stored");
     assert!(get(&store, &digest).await == content);
     assert!(file.path().exists(), "the caller's file stays");
+}
+
+#[tokio::test]
+async fn a_dropped_put_leaves_no_temporary_file() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let store = LocalStore::open(dir.path()).expect("a directory");
+    store.write_marker(&marker()).await.expect("marked");
+    let content = bytes(1, 3 * MIB);
+    let unfinished = stream_of(content.slice(..2 * MIB)).chain(stream::pending());
+    let (found, body) = (digest(&content), Body::Stream(Box::pin(unfinished)));
+    let mut put = Box::pin(store.put(&found, content.len() as u64, body));
+    assert!(tokio::time::timeout(Duration::from_millis(300), &mut put).await.is_err());
+    let left = || std::fs::read_dir(store.staging_dir().expect("one")).expect("readable").count();
+    assert_eq!(left(), 1, "the put had begun");
+    drop(put);
+    for _ in 0..100 {
+        if left() == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("the temporary file stayed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn parallel_puts_share_directories() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let store = LocalStore::open(dir.path()).expect("a directory");
+    store.write_marker(&marker()).await.expect("marked");
+    let puts = (0..64).map(|n| {
+        let (store, content) = (store.clone(), bytes(n, 16 << 10));
+        tokio::spawn(async move { put(&store, &content).await })
+    });
+    let puts: Vec<_> = puts.collect();
+    for task in puts {
+        let found = task.await.expect("no panic");
+        assert_eq!(digest(&get(&store, &found).await), found);
+    }
+    assert_eq!(store.list(None, 1000).await.expect("listed").objects.len(), 64);
 }

@@ -129,6 +129,9 @@ async fn an_error_answer_is_never_content() {
         let error = store.get(&digest, None).await.map(drop).expect_err("no content");
         assert!(is_right(&error), "{code}: {error:?}");
     }
+    server.faults.answer(200, "<html>Please sign in</html>");
+    let page = store.list(None, 10).await;
+    assert!(matches!(page, Err(StoreError::Unavailable(_))), "{page:?}");
     server.faults.answer(200, "another length than the range");
     assert!(store.get(&digest, Some(1..5)).await.is_err());
 }

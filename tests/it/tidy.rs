@@ -27,71 +27,33 @@ const TOP: [&str; 15] = [
     "web",
 ];
 
-/// The rooms, each with those it may use. A room may always use itself.
-const LAYERS: [(&str, &[&str]); 16] = [
+/// Rooms that stand for a fact of the world, and the shapes that all layers above speak.
+const GROUND: [&str; 4] = ["domain", "clock", "random", "api"];
+
+/// The rooms, each with those it may use besides itself.
+const LAYERS: [(&str, &[&[&str]]); 16] = [
     ("domain", &[]),
-    ("clock", &["domain"]),
-    ("planner", &["domain"]),
-    ("catalogue", &["domain", "clock"]),
-    ("stores", &["domain", "clock"]),
-    ("api", &["domain", "stores"]),
-    ("config", &["domain", "logging"]),
-    ("logging", &["config"]),
-    ("transfer", &["domain", "clock", "catalogue", "stores"]),
-    (
-        "maintenance",
-        &["domain", "clock", "catalogue", "stores", "transfer", "planner", "api", "config"],
-    ),
-    (
-        "ops",
-        &[
-            "domain",
-            "clock",
-            "catalogue",
-            "stores",
-            "transfer",
-            "planner",
-            "maintenance",
-            "api",
-            "config",
-        ],
-    ),
-    (
-        "app",
-        &[
-            "domain",
-            "clock",
-            "catalogue",
-            "stores",
-            "transfer",
-            "planner",
-            "maintenance",
-            "ops",
-            "api",
-            "config",
-        ],
-    ),
-    (
-        "server",
-        &[
-            "domain",
-            "clock",
-            "catalogue",
-            "stores",
-            "transfer",
-            "planner",
-            "maintenance",
-            "ops",
-            "app",
-            "api",
-            "config",
-            "logging",
-        ],
-    ),
-    ("cli", &["domain", "api", "app", "config", "logging", "server"]),
-    ("main", &["cli"]),
-    ("lib", &[]),
+    ("clock", &[&["domain"]]),
+    ("random", &[]),
+    ("planner", &[&["domain"]]),
+    ("catalogue", &[&GROUND]),
+    ("stores", &[&["domain", "clock", "random"]]),
+    // The steps of a store's check are shown as the store reports them.
+    ("api", &[&["domain", "stores"]]),
+    ("config", &[&["domain", "logging"]]),
+    ("logging", &[&["config"]]),
+    ("transfer", &[&GROUND, &["planner", "catalogue", "stores"]]),
+    ("maintenance", &[&GROUND, &["planner", "catalogue", "stores", "transfer", "config"]]),
+    // An operation is given the open instance; opening it is one too.
+    ("ops", &[&GROUND, &BELOW_OPS, &["app"]]),
+    ("app", &[&GROUND, &BELOW_OPS, &["ops"]]),
+    ("server", &[&GROUND, &BELOW_OPS, &["ops", "app", "logging"]]),
+    ("cli", &[&["domain", "api", "app", "config", "logging", "server"]]),
+    ("main", &[]),
 ];
+
+const BELOW_OPS: [&str; 6] =
+    ["planner", "catalogue", "stores", "transfer", "maintenance", "config"];
 
 /// Crates that only some places may name: a file or room, or the beginning of a path below `src`.
 const CRATES: [(&str, &[&str]); 6] = [
@@ -237,13 +199,17 @@ fn names(code: &str, name: &str) -> bool {
 fn each_room_uses_only_the_rooms_below_it() {
     let mut wrong = Vec::new();
     for source in sources() {
+        if source.path == "lib.rs" {
+            continue;
+        }
         let Some((_, allowed)) = LAYERS.iter().find(|(room, _)| *room == source.room()) else {
             wrong.push(format!("{}: its room is not in the table of layers", source.path));
             continue;
         };
         for used in rooms_used(&source.code) {
             let is_room = LAYERS.iter().any(|(room, _)| *room == used);
-            if is_room && used != source.room() && !allowed.contains(&used) {
+            let may = allowed.iter().any(|rooms| rooms.contains(&used));
+            if is_room && used != source.room() && !may {
                 wrong.push(format!("{} uses crate::{used}", source.path));
             }
         }

@@ -28,7 +28,6 @@ use crate::domain::ScopeName;
 #[command(
     name = "hayloft",
     version,
-    propagate_version = true,
     arg_required_else_help = true,
     disable_help_subcommand = true,
     after_help = "Exit codes: 0 done; 1 refused, failed, or an incomplete run; 2 wrong usage.\n\
@@ -48,17 +47,15 @@ impl Cli {
     /// if the options of `vacuum` were declared to exclude its subcommands.
     pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
         let cli = Self::try_parse_from(arguments)?;
-        match &cli.command {
-            Command::Vacuum(args) if args.command.is_some() && (args.dry_run || args.detach) => {
-                let why = "--dry-run and --detach belong to a new run, not to a look at others";
-                Err(Self::command().error(ErrorKind::ArgumentConflict, why))
-            }
-            _ => Ok(cli),
+        match cli.command.complaint() {
+            Some((kind, why)) => Err(Self::command().error(kind, why)),
+            None => Ok(cli),
         }
     }
 }
 
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub struct Global {
     /// Configuration file [default: /etc/hayloft/config.toml if it exists, else built-in values]
     #[arg(long, global = true, value_name = "FILE", env = "HAYLOFT_CONFIG")]
@@ -141,6 +138,30 @@ pub enum Command {
     Man { dir: PathBuf },
 }
 
+impl Command {
+    fn complaint(&self) -> Option<(ErrorKind, &'static str)> {
+        let nothing = (ErrorKind::MissingRequiredArgument, "nothing to change: name an option");
+        match self {
+            Self::Vacuum(args) if args.command.is_some() && (args.dry_run || args.detach) => {
+                Some((
+                    ErrorKind::ArgumentConflict,
+                    "--dry-run and --detach belong to a new run, not to a look at others",
+                ))
+            }
+            Self::Scope(ScopeCommand::Manage {
+                change: ScopeChangeArgs::EditStore { link, .. },
+                ..
+            }) if *link == LinkArgs::default() => Some(nothing),
+            Self::Store(StoreCommand::Manage(args))
+                if args.s3 == S3Args::default() && args.limits == LimitArgs::default() =>
+            {
+                Some(nothing)
+            }
+            _ => None,
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 pub struct VacuumArgs {
     #[command(subcommand)]
@@ -178,8 +199,10 @@ pub enum TokenCommand {
     #[command(after_help = "Example: hayloft token create --name ci --role write --scope media \
                             --expires 90d")]
     Create {
+        /// For people, in lists and in the audit
         #[arg(long)]
         name: String,
+        /// read: GET and lists; write: uploads and deletions too; admin: everything
         #[arg(long, value_enum)]
         role: Role,
         /// Limit it to one scope [default: the whole instance]

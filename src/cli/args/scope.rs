@@ -62,11 +62,11 @@ pub enum ScopeChangeArgs {
                             --drain-to local")]
     EditStore {
         store: StoreName,
-        #[command(flatten)]
-        link: LinkArgs,
         /// Go through although another link drains into this one
         #[arg(long)]
         force: bool,
+        #[command(flatten)]
+        link: LinkArgs,
     },
     /// Unlink a store, if every file stays readable without it
     #[command(after_help = "Example: hayloft scope manage media remove-store cold")]
@@ -93,7 +93,7 @@ pub enum ScopeChangeArgs {
 }
 
 /// Settings of a link.
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Default, PartialEq, Args)]
 #[command(next_help_heading = "Link")]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 pub struct LinkArgs {
@@ -106,8 +106,8 @@ pub struct LinkArgs {
     /// Copy every file of the scope here
     #[arg(long)]
     pub populate: bool,
-    #[arg(long, conflicts_with = "populate", hide_short_help = true)]
     /// Stop copying every file here
+    #[arg(long, conflicts_with = "populate")]
     pub no_populate: bool,
     /// Move the scope's files out, to wherever uploads would go
     #[arg(long, group = "draining")]

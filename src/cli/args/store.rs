@@ -69,36 +69,38 @@ pub enum StoreBackendArgs {
         /// The directory; created when it does not exist
         #[arg(long, value_name = "DIR")]
         root: PathBuf,
-        #[command(flatten)]
-        limits: LimitArgs,
         /// Take a directory that is not empty, keeping what is in it
         #[arg(long)]
         adopt: bool,
+        #[command(flatten)]
+        limits: LimitArgs,
     },
     /// A bucket of an S3 service
     #[command(after_help = "Example: hayloft store create cold s3 --bucket my-archive --prefix \
                             hay --endpoint https://s3.example.org \\\n           --access-key-id \
                             AKIA… --secret-access-key-file /root/secret")]
     S3 {
+        /// The bucket; it has to exist
         #[arg(long)]
         bucket: String,
         /// Names of objects begin with this
         #[arg(long)]
         prefix: Option<String>,
+        /// Take a location that is not empty, keeping what is in it
+        #[arg(long)]
+        adopt: bool,
         #[command(flatten)]
         s3: S3Args,
         #[command(flatten)]
         limits: LimitArgs,
-        /// Take a location that is not empty, keeping what is in it
-        #[arg(long)]
-        adopt: bool,
     },
 }
 
 /// Settings of an S3 store that can change later.
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "S3")]
 pub struct S3Args {
+    /// As the provider names it
     #[arg(long)]
     pub region: Option<String>,
     /// Base URL of the service [default: AWS in the region]
@@ -125,6 +127,7 @@ pub struct S3Args {
     /// How writes are proved
     #[arg(long, value_enum)]
     pub checksum: Option<Checksum>,
+    /// The key, kept in the catalogue with its secret
     #[arg(long, value_name = "ID", requires = "secret_access_key_file")]
     pub access_key_id: Option<String>,
     /// File with the secret, or - for standard input
@@ -140,7 +143,7 @@ pub struct S3Args {
 }
 
 /// Settings of every store.
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Store")]
 pub struct LimitArgs {
     /// Any scope may link it (as by default)

@@ -1,6 +1,6 @@
 //! `hayloft scope …`
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use crate::api::{LinkChange, LinkView, PolicyChange, ScopeChange, ScopeCreate, ScopeView};
 use crate::cli::Ended;
@@ -49,12 +49,6 @@ async fn manage(
         }
         ScopeChangeArgs::EditStore { store, link, force } => {
             let change = link_change(&link, force);
-            if change == (LinkChange { force, ..LinkChange::default() }) {
-                bail!(
-                    "nothing to change: name an option, see hayloft scope manage {scope} \
-                       edit-store --help"
-                );
-            }
             let answer = client.patch(&format!("{url}/stores/{store}"), &change).await?;
             linked(&answer, &format!("Changed the link of {scope} to {store}."), output)
         }

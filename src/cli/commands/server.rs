@@ -53,10 +53,7 @@ pub async fn serve(global: &Global) -> Result<Ended> {
     let reloading = tokio::spawn(reload_level(global.clone(), level));
     let served = crate::server::serve(Arc::clone(&app), config).await;
     reloading.abort();
-    let closed = app.shutdown().await;
-    served?;
-    closed?;
-    Ok(Ended::Done)
+    served.map(|()| Ended::Done)
 }
 
 /// At SIGHUP the log level is read again; a bad file leaves everything as it is.

@@ -111,9 +111,6 @@ async fn manage(client: &Client, args: &StoreManageArgs, output: Output) -> Resu
         soft_max_size: soft_max_size.map(|limit| limit.0),
         max_size: max_size.map(|limit| limit.0),
     };
-    if change == StoreChange::default() {
-        bail!("nothing to change: name an option, see hayloft store manage --help");
-    }
     let answer = client.patch(&format!("stores/{}", args.name), &change).await?;
     output.answer::<StoreView>(&answer, output::store)?;
     Ok(Ended::Done)

@@ -92,20 +92,17 @@ async fn follow(client: &Client, id: u64, output: Output) -> Result<Ended> {
     let mut progress = RunProgress::new(output);
     loop {
         let mut watched = Watched { client, id, output, progress: &mut progress };
-        let left = tokio::select! {
-            seen = watched.watch() => { seen?; None }
-            interrupt = tokio::signal::ctrl_c() => { interrupt?; Some(()) }
-        };
-        if left.is_some() {
-            match interrupted(client, id, &progress, output).await? {
-                Choice::GoOn => continue,
-                Choice::Detach(ended) => {
-                    progress.finish();
-                    return Ok(ended);
-                }
+        tokio::select! {
+            seen = watched.watch() => {
+                seen?;
+                break;
             }
+            interrupt = tokio::signal::ctrl_c() => interrupt?,
         }
-        break;
+        match interrupted(client, id, &progress, output).await? {
+            Choice::GoOn => {}
+            Choice::Detach(ended) => return Ok(ended),
+        }
     }
     progress.finish();
     print(&client.get(&run_path(id, output)).await?, output)
@@ -180,11 +177,12 @@ async fn interrupted(
     match wish {
         Wish::GoOn => Ok(Choice::GoOn),
         Wish::Cancel => {
-            output.note("Cancelling after the files under way …");
+            progress.suspended(|| output.note("Cancelling after the files under way …"));
             client.delete(&format!("vacuum/runs/{id}")).await?;
             Ok(Choice::GoOn)
         }
         Wish::Detach => {
+            progress.finish();
             output.note(&format!("Run {id} goes on: hayloft vacuum show {id}"));
             // Who asked for it has what they wanted; a signal to a script ends it unfinished.
             Ok(Choice::Detach(Ended::done_if(asked)))

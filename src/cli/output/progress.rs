@@ -11,8 +11,8 @@ use crate::api::{Count, Outcome, Progress, Run};
 /// How often a pipe gets a line: often enough to see life, seldom enough for a log.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
-const RUN_BAR: &str = "{bar:30} {percent:>3}%  {msg}";
-const BYTES_BAR: &str = "{bar:30} {percent:>3}%  {bytes} of {total_bytes}  {bytes_per_sec}  {msg}";
+const RUN_BAR: &str = "{bar:20} {percent:>3}%  {wide_msg}";
+const BYTES_BAR: &str = "{bar:20} {percent:>3}%  {bytes} of {total_bytes}  {bytes_per_sec}  {msg}";
 const BYTES_ONLY: &str = "{bytes}  {bytes_per_sec}  {msg}";
 
 /// The progress of a vacuum run.

@@ -57,8 +57,11 @@ impl LocalStore {
         };
         disk.require_root()?;
         // A marker without its temporary directory: restored from a backup that left it out.
-        if matches!(disk.read_marker(), Ok(Some(_))) {
-            disk.ensure_temp()?;
+        if matches!(disk.read_marker(), Ok(Some(_)))
+            && let Err(error) = disk.ensure_temp()
+        {
+            // A file system that is read-only now can still be read.
+            tracing::warn!(%error, "the store takes no uploads");
         }
         Ok(Self { disk: Arc::new(disk) })
     }

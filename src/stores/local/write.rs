@@ -4,13 +4,14 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate};
 use tokio::sync::mpsc;
 
-use super::{Disk, LocalStore, TEMP, finished, is_absent, trouble, unavailable};
+use super::{Disk, LocalStore, TEMP, finished, is_absent, modified, trouble, unavailable};
+use crate::clock::Clock;
 use crate::domain::Digest;
 use crate::stores::intake::{Intake, collect, next_chunk};
 use crate::stores::names::{MARKER, object_name};
@@ -263,8 +264,9 @@ impl Disk {
         let mut removed = 0;
         for entry in fs::read_dir(&self.temp).map_err(read)? {
             let entry = entry.map_err(read)?;
-            let old = match entry.metadata().and_then(|m| m.modified()) {
-                Ok(time) => SystemTime::now().duration_since(time).is_ok_and(|d| d >= age),
+            let old = match entry.metadata() {
+                // The file system stamps with the system's clock, so that is what age is told by.
+                Ok(meta) => Clock::System.now().since(modified(&meta)) >= age,
                 Err(e) if is_absent(&e) => false,
                 Err(e) => return Err(trouble("looking at", &entry.path(), &e)),
             };

@@ -11,6 +11,7 @@ use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderValue, RANGE};
 use reqwest::{Method, Response, Url};
 use rustix::buffer::spare_capacity;
 
+use super::budget::Share;
 use super::place::Place;
 use super::sign::{Signer, hex};
 use super::trouble::{Kind, Trouble};
@@ -37,8 +38,18 @@ const EMPTY_SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495
 #[derive(Clone)]
 pub(super) enum Payload {
     Empty,
-    Memory { bytes: Bytes, sha256: [u8; 32] },
-    File { file: Arc<File>, offset: u64, len: u64, sha256: [u8; 32] },
+    /// The share of the memory budget goes with the bytes.
+    Memory {
+        bytes: Bytes,
+        sha256: [u8; 32],
+        _share: Option<Share>,
+    },
+    File {
+        file: Arc<File>,
+        offset: u64,
+        len: u64,
+        sha256: [u8; 32],
+    },
 }
 
 impl Payload {

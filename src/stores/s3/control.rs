@@ -109,7 +109,7 @@ impl S3Store {
         }
         let response = self.client.send(&Call::on_bucket(&query)).await?;
         let text = read_text(response, LISTING_BYTES, PATIENCE).await?;
-        let mut listing: Listing = parse(&text)?;
+        let mut listing: Listing = parse(&text, "ListBucketResult")?;
         if listing.encoding.as_deref() == Some("url") {
             for object in &mut listing.contents {
                 // Form encoding: a space may come as `+`, a plus sign comes as %2B.
@@ -196,7 +196,7 @@ impl S3Store {
                 call.headers.insert(HeaderName::from_static(name), value);
             }
         }
-        call.payload = Payload::Memory { bytes, sha256 };
+        call.payload = Payload::Memory { bytes, sha256, _share: None };
         self.client.send(&call).await?;
         Ok(())
     }
@@ -224,9 +224,15 @@ pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> 
     headers.get(name)?.to_str().ok()
 }
 
-/// Reads an XML answer.
-pub(super) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Trouble> {
-    quick_xml::de::from_str(text).map_err(|e| {
+/// Reads an XML answer whose root element is `root`: the page of a captive portal, say, is not an
+/// empty listing.
+pub(super) fn parse<'a, T: Deserialize<'a>>(text: &'a str, root: &str) -> Result<T, Trouble> {
+    let parsed = if text.contains(&format!("<{root}")) {
+        quick_xml::de::from_str(text).map_err(|e| e.to_string())
+    } else {
+        Err(format!("no {root}"))
+    };
+    parsed.map_err(|e| {
         let remedy = "check that the endpoint is an S3 service";
         Trouble::new(Kind::StoreWide, format!("the answer cannot be understood: {e}"), remedy)
     })

@@ -173,7 +173,14 @@ impl Download {
         self.resumes += 1;
         self.since_resume = 0;
         pause(self.resumes, None).await;
-        let again = open(&self.client, &self.key, Some(self.offset..end)).await?;
+        let mut again = open(&self.client, &self.key, Some(self.offset..end)).await;
+        if let Err(vanished) = &mut again
+            && vanished.kind == Kind::Absent
+        {
+            // It was there a moment ago: this object is in doubt, not the store.
+            vanished.kind = Kind::Object;
+        }
+        let again = again?;
         if again.end != Some(end) {
             return Err(Trouble::new(Kind::Object, "the object changed while it was read", ""));
         }

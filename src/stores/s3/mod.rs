@@ -5,6 +5,7 @@
 //! provider verifies, headers and statuses are checked, silence ends a call, failures that pass
 //! are tried again.
 
+mod budget;
 mod check;
 mod client;
 mod control;

@@ -13,12 +13,11 @@ use sha2::{Digest as _, Sha256};
 use tokio::task::JoinSet;
 
 use super::S3Store;
-use super::client::{
-    Call, Client, LONG_PATIENCE, PATIENCE, Payload, UPLOAD_PATIENCE, read_exact, read_text,
-};
+use super::budget;
+use super::client::{Call, Client, LONG_PATIENCE, PATIENCE, Payload, UPLOAD_PATIENCE, read_text};
 use super::control::{header, parse};
 use super::trouble::{Kind, Trouble};
-use super::upload::{hashed, memory_payload, off_thread, open_source};
+use super::upload::{file_payload, hashed, memory_payload, off_thread, open_source};
 use crate::clock::Clock;
 use crate::domain::{Checksum, Digest, Timestamp};
 use crate::stores::intake::{Intake, next_chunk};
@@ -137,7 +136,7 @@ impl S3Store {
         }
         let response = self.client.send(&call).await?;
         let text = read_text(response, ANSWER_BYTES, PATIENCE).await?;
-        let started: Started = parse(&text)?;
+        let started: Started = parse(&text, "InitiateMultipartUploadResult")?;
         Ok(Upload {
             store: self.clone(),
             key: key.to_owned(),
@@ -188,7 +187,7 @@ impl S3Store {
             Err(t) => return Err(t.into()),
         };
         let text = read_text(response, ANSWER_BYTES, PATIENCE).await?;
-        Ok(Some(parse(&text)?))
+        Ok(Some(parse(&text, "ListMultipartUploadsResult")?))
     }
 }
 
@@ -196,8 +195,13 @@ impl Upload {
     async fn send_file(&mut self, file: Arc<File>, size: u64) -> Result<(), StoreError> {
         let part = part_size(size, self.store.smallest_part);
         for (number, offset) in (1..).zip((0..size).step_by(usize_of(part))) {
-            self.make_room(if part > LARGEST_IN_MEMORY { 2 } else { in_flight(part) }).await?;
-            let payload = file_part(Arc::clone(&file), offset, part.min(size - offset)).await?;
+            self.make_room(2).await?;
+            let (file, len) = (Arc::clone(&file), part.min(size - offset));
+            let payload = off_thread(move || {
+                file_payload(file, offset, len)
+                    .map_err(|e| StoreError::Source(format!("reading the file to be sent: {e}")))
+            })
+            .await?;
             self.send_part(number, payload);
         }
         self.make_room(1).await
@@ -216,8 +220,9 @@ impl Upload {
         for number in 1.. {
             let len = part.min(left);
             let payload = if part <= LARGEST_IN_MEMORY {
+                let share = budget::take(len).await;
                 let bytes = memory_part(&mut stream, &mut rest, &mut intake, len).await?;
-                hashed(bytes).await?
+                hashed(bytes, share).await?
             } else {
                 spool_part(&mut stream, &mut rest, &mut intake, len).await?
             };
@@ -332,28 +337,6 @@ fn usize_of(n: u64) -> usize {
     usize::try_from(n).unwrap_or(usize::MAX)
 }
 
-/// A part of a file: in memory, or, when it is big, hashed now and read again while it is sent.
-async fn file_part(file: Arc<File>, offset: u64, len: u64) -> Result<Payload, StoreError> {
-    off_thread(move || {
-        let read = |offset, len| {
-            read_exact(&file, offset, usize_of(len))
-                .map_err(|e| StoreError::Source(format!("reading the file to be sent: {e}")))
-        };
-        if len <= LARGEST_IN_MEMORY {
-            return read(offset, len).map(memory_payload);
-        }
-        let mut hasher = Sha256::new();
-        let mut at = offset;
-        while at < offset + len {
-            let piece = read(at, (offset + len - at).min(1 << 20))?;
-            hasher.update(&piece);
-            at += piece.len() as u64;
-        }
-        Ok(Payload::File { file, offset, len, sha256: hasher.finalize().into() })
-    })
-    .await
-}
-
 /// The next bytes of the source, at most `wanted`; what is over stays in `rest`.
 async fn next_piece(
     stream: &mut ByteStream,
@@ -371,7 +354,7 @@ async fn next_piece(
     Ok(rest.split_to(rest.len().min(usize_of(wanted))))
 }
 
-async fn memory_part(
+pub(super) async fn memory_part(
     stream: &mut ByteStream,
     rest: &mut Bytes,
     intake: &mut Intake,
@@ -426,7 +409,7 @@ fn spool_trouble(error: &std::io::Error) -> StoreError {
 }
 
 /// Nothing may follow the declared size.
-async fn ensure_end(
+pub(super) async fn ensure_end(
     stream: &mut ByteStream,
     rest: &Bytes,
     intake: &mut Intake,

@@ -71,6 +71,8 @@ impl Trouble {
     /// The connection could not be made or was lost.
     pub(super) fn transport(error: reqwest::Error) -> Self {
         let (connect, timeout) = (error.is_connect(), error.is_timeout());
+        let whom = error.url().map(|url| url.origin().ascii_serialization());
+        let whom = whom.unwrap_or_else(|| "the endpoint".to_owned());
         let error = error.without_url();
         let mut text = error.to_string();
         let mut source = error.source();
@@ -85,8 +87,9 @@ impl Trouble {
         }
         let remedy =
             if connect { "check the endpoint: host name, port, http or https" } else { TRY_LATER };
-        let what = if connect { "cannot connect" } else { "the connection broke" };
-        let mut trouble = Self::new(Kind::StoreWide, format!("{what}: {text}"), remedy).passing();
+        let what = if connect { "cannot connect to" } else { "the connection broke to" };
+        let mut trouble =
+            Self::new(Kind::StoreWide, format!("{what} {whom}: {text}"), remedy).passing();
         trouble.stalled = timeout;
         trouble
     }

@@ -1,20 +1,24 @@
 //! Writing objects: small ones by one PUT, and the proof that they arrived.
 
 use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::StreamExt;
 use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use sha2::{Digest as _, Sha256};
 
 use super::S3Store;
+use super::budget::{self, Share};
 use super::client::{Call, Payload, UPLOAD_PATIENCE, read_exact};
+use super::multipart::{ensure_end, memory_part};
 use crate::domain::{Checksum, Digest};
-use crate::stores::intake::{Intake, next_chunk};
+use crate::stores::intake::Intake;
 use crate::stores::{Body, ByteStream, StoreError, Stored};
 
 pub(super) const STORAGE_CLASS: HeaderName = HeaderName::from_static("x-amz-storage-class");
@@ -36,7 +40,7 @@ impl S3Store {
         if size <= SINGLE {
             let payload = match body {
                 Body::Verified(path) => load(path, size).await?,
-                Body::Bytes(bytes) => hashed(bytes).await?,
+                Body::Bytes(bytes) => hashed(bytes, None).await?,
                 Body::Stream(mut stream) => gather(&mut stream, digest, size).await?,
             };
             self.put_whole(&key, payload).await?;
@@ -130,16 +134,35 @@ pub(super) fn open_source(path: &Path, size: u64) -> Result<File, StoreError> {
     }
 }
 
-/// Reads and hashes a small file in one go.
+/// Prepares a file for one PUT: a small one in memory, by one task; a bigger one is hashed now and
+/// read again while it is sent, so that many uploads at once take no memory.
 async fn load(path: PathBuf, size: u64) -> Result<Payload, StoreError> {
     off_thread(move || {
         let file = open_source(&path, size)?;
+        let source = |e| StoreError::Source(format!("{}: {e}", path.display()));
         let len = usize::try_from(size).unwrap_or(usize::MAX);
-        let bytes = read_exact(&file, 0, len)
-            .map_err(|e| StoreError::Source(format!("{}: {e}", path.display())))?;
-        Ok(memory_payload(bytes))
+        if len <= HASHED_INLINE {
+            read_exact(&file, 0, len).map(memory_payload).map_err(source)
+        } else {
+            file_payload(Arc::new(file), 0, size).map_err(source)
+        }
     })
     .await
+}
+
+/// A part of a file, hashed. Blocks.
+pub(super) fn file_payload(file: Arc<File>, offset: u64, len: u64) -> std::io::Result<Payload> {
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; HASHED_INLINE];
+    let end = offset + len;
+    let mut at = offset;
+    while at < end {
+        let wanted = usize::try_from(end - at).unwrap_or(usize::MAX).min(buffer.len());
+        file.read_exact_at(&mut buffer[..wanted], at)?;
+        hasher.update(&buffer[..wanted]);
+        at += wanted as u64;
+    }
+    Ok(Payload::File { file, offset, len, sha256: hasher.finalize().into() })
 }
 
 /// Reads a small stream and checks it before a byte is sent.
@@ -148,37 +171,31 @@ async fn gather(
     digest: &Digest,
     size: u64,
 ) -> Result<Payload, StoreError> {
+    let share = budget::take(size).await;
     let mut intake = Intake::new(size);
-    let (mut whole, mut joined) = (Bytes::new(), BytesMut::new());
-    while let Some(chunk) = next_chunk(stream).await? {
-        intake.take(&chunk)?;
-        if chunk.len() as u64 == size {
-            // Small files come in one piece: no copy.
-            whole = chunk;
-        } else {
-            if joined.capacity() == 0 {
-                joined.reserve(usize::try_from(size).unwrap_or_default());
-            }
-            joined.extend_from_slice(&chunk);
-        }
-    }
+    let mut rest = Bytes::new();
+    let bytes = memory_part(stream, &mut rest, &mut intake, size).await?;
+    ensure_end(stream, &rest, &mut intake).await?;
     intake.finish(digest)?;
-    let bytes = if joined.is_empty() { whole } else { joined.freeze() };
-    hashed(bytes).await
+    hashed(bytes, share).await
 }
 
 /// A payload of these bytes, hashed where it holds nobody up.
-pub(super) async fn hashed(bytes: Bytes) -> Result<Payload, StoreError> {
+pub(super) async fn hashed(bytes: Bytes, share: Option<Share>) -> Result<Payload, StoreError> {
     if bytes.len() <= HASHED_INLINE {
-        Ok(memory_payload(bytes))
+        Ok(payload(bytes, share))
     } else {
-        off_thread(move || Ok(memory_payload(bytes))).await
+        off_thread(move || Ok(payload(bytes, share))).await
     }
 }
 
 pub(super) fn memory_payload(bytes: Bytes) -> Payload {
+    payload(bytes, None)
+}
+
+fn payload(bytes: Bytes, share: Option<Share>) -> Payload {
     let sha256 = Sha256::digest(&bytes).into();
-    Payload::Memory { bytes, sha256 }
+    Payload::Memory { bytes, sha256, _share: share }
 }
 
 /// Runs work that computes or waits for the disk.

@@ -67,7 +67,7 @@ impl Model {
         (moves, driver.finish(&self.topology))
     }
 
-    fn execute(&mut self, batch: &Batch) -> Vec<MoveResult> {
+    pub fn execute(&mut self, batch: &Batch) -> Vec<MoveResult> {
         batch.moves.iter().map(|step| self.step(step)).collect()
     }
 
@@ -125,6 +125,10 @@ impl Snapshot for Model {
         }
         self.files.values().for_each(|f| usage.add(f));
         Ok(usage)
+    }
+
+    fn newest(&self) -> Result<FileId, Infallible> {
+        Ok(self.files.keys().last().copied().unwrap_or_default())
     }
 
     fn file(&self, id: FileId) -> Result<Option<File>, Infallible> {

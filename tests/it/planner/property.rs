@@ -15,6 +15,7 @@ use proptest::prelude::any;
 use proptest::test_runner::{Config, TestError, TestRunner};
 
 use super::model::Model;
+use super::reference::assert_nothing_is_left_to_do;
 use super::scenario::{hour, local, s3};
 
 /// Runs until the fixed point, at most; none of these instances needs more than a few.
@@ -311,7 +312,8 @@ fn run_to_the_end(mut model: Model) {
         assert_overlay_agrees(&before, &moves, &model);
         model.settle();
         if moves.is_empty() {
-            return assert_policies_are_met_or_reported(&model, &report);
+            assert_policies_are_met_or_reported(&model, &report);
+            return assert_nothing_is_left_to_do(&model);
         }
         assert!(
             seen.insert(placement(&model)),

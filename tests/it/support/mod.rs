@@ -1,5 +1,6 @@
 //! What several tests need: S3 servers, configurations, bodies.
 
+pub mod instance;
 pub mod s3;
 pub mod weed;
 

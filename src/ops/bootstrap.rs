@@ -1,0 +1,37 @@
+//! What a new instance starts with (SPEC 3): the instance-wide local store `local`.
+
+use std::sync::Arc;
+
+use super::scopes::DEFAULT_STORE;
+use super::stores::{Place, found};
+use super::{Actor, OpError};
+use crate::app::App;
+use crate::domain::{BackendConfig, LocalConfig, StoreName};
+use crate::stores::LocalStore;
+
+/// Set in the transaction that makes the store: an administrator may delete it later.
+const SET_UP: &str = "set_up";
+
+/// Makes a new instance usable. Does nothing in one that has been set up; after a crash in between it
+/// starts over, which the store's directory and marker allow (see `stores::create`).
+pub async fn bootstrap(app: &Arc<App>) -> Result<(), OpError> {
+    if app.catalogue.snapshot()?.meta::<bool>(SET_UP)?.unwrap_or(false) {
+        return Ok(());
+    }
+    let name = StoreName::new(DEFAULT_STORE).map_err(|e| OpError::Internal(e.to_string()))?;
+    let root = app.config.local_store();
+    LocalStore::create(&root)
+        .map_err(|e| OpError::Store { kind: "store-unavailable", detail: e.to_string() })?;
+    let root = std::fs::canonicalize(&root)
+        .map_err(|e| OpError::Internal(format!("{} cannot be resolved: {e}", root.display())))?;
+    let place = Place {
+        name,
+        backend: BackendConfig::Local(LocalConfig { root }),
+        instance_wide: true,
+        soft_max_size: None,
+        max_size: None,
+        adopt: false,
+    };
+    let actor = Actor::instance_admin("hayloft");
+    found(app, &actor, place, None, |tx| tx.put_meta(SET_UP, &true)).await.map(drop)
+}

@@ -1,0 +1,318 @@
+//! Whether a store can be given up (SPEC 8): from the holder sets, so that the answer is as quick for
+//! ten million files as for ten.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::fate::{self, Fate};
+use super::tally::Tally;
+use super::{Actor, OpError, blocking, find_store};
+use crate::api::{Count, Evacuation, EvacuationFile, EvacuationScope};
+use crate::app::App;
+use crate::catalogue::Snapshot;
+use crate::domain::{
+    ByteSize, File, Link, ReplicaState, Scope, ScopeId, Store, StoreId, StoreName, Topology,
+};
+use crate::planner::upload_order;
+
+/// Files named when not all are asked for.
+const FIRST: u64 = 10;
+const PAGE: usize = 1000;
+
+/// Which of the files concerned to name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Naming {
+    First,
+    All,
+}
+
+/// What giving `name` up would cost each scope, whether what has to move fits elsewhere, and what to do
+/// next. The numbers hold whether the scopes link the store or not.
+pub async fn evacuation(
+    app: &Arc<App>,
+    actor: &Actor,
+    name: &StoreName,
+    naming: Naming,
+) -> Result<Evacuation, OpError> {
+    actor.require_instance_admin()?;
+    find_store(&app.catalogue.settings().topology, name)?;
+    let name = name.clone();
+    blocking(app, move |app| report(app, &name, naming)).await
+}
+
+fn report(app: &App, name: &StoreName, naming: Naming) -> Result<Evacuation, OpError> {
+    let settings = app.catalogue.settings();
+    let topology = &settings.topology;
+    let store = find_store(topology, name)?;
+    let snapshot = app.catalogue.snapshot()?;
+    let marked = marked(app, topology, store.id)?;
+    let mut room = Rooms::new(app, &snapshot, topology, store.id)?;
+    let mut needs = Vec::new();
+    for scope in topology.scopes_by_name() {
+        let tally = Tally::new(topology, scope.id, snapshot.holders(scope.id)?);
+        let extra = marked.get(&scope.id).copied().unwrap_or_default();
+        let concerned = topology.link(scope.id, store.id).is_some()
+            || !tally.all_in(store.id).is_zero()
+            || !extra.unreadable.is_zero();
+        if concerned {
+            let need = Need::new(&tally, store.id, extra);
+            let short = room.place(topology, scope.id, &tally, need.unreadable.bytes);
+            needs.push((scope, need, short));
+        }
+    }
+    drop(snapshot);
+    let files = name_files(app, topology, store.id, &needs, naming)?;
+    let advice = advice(topology, store, &needs);
+    let can_be_given_up = needs.iter().all(|(_, n, _)| n.unreadable.is_zero() && n.lost.is_zero());
+    let scopes = needs.iter().map(|(scope, need, short)| {
+        let files = files.get(&scope.id).cloned().unwrap_or_default();
+        scope_view(scope, need, short.is_none(), files)
+    });
+    Ok(Evacuation { store: name.clone(), can_be_given_up, scopes: scopes.collect(), advice })
+}
+
+fn scope_view(
+    scope: &Scope,
+    need: &Need,
+    fits: bool,
+    files: Vec<EvacuationFile>,
+) -> EvacuationScope {
+    EvacuationScope {
+        scope: scope.name.to_string(),
+        unreadable_files: need.unreadable.files,
+        unreadable_bytes: need.unreadable.bytes,
+        lost_files: need.lost.files,
+        lost_bytes: need.lost.bytes,
+        tombstones: need.tombstones,
+        fits,
+        files,
+    }
+}
+
+/// What a scope would be left without.
+#[derive(Debug, Clone, Copy, Default)]
+struct Need {
+    /// Files with no readable replica, those that are lost included.
+    unreadable: Count,
+    lost: Count,
+    tombstones: u64,
+}
+
+impl Need {
+    fn new(tally: &Tally<'_>, store: StoreId, extra: Need) -> Self {
+        let (unreadable, lost) =
+            (tally.live_unreadable_without(store), tally.live_lost_without(store));
+        Self {
+            unreadable: sum(unreadable, extra.unreadable),
+            lost: sum(lost, extra.lost),
+            tombstones: tally.tombstones_lost_without(store).files,
+        }
+    }
+}
+
+fn sum(a: Count, b: Count) -> Count {
+    Count { files: a.files + b.files, bytes: a.bytes + b.bytes }
+}
+
+/// Replicas that are marked missing or corrupt may turn out well; the counters do not hold them.
+fn marked(
+    app: &App,
+    topology: &Topology,
+    store: StoreId,
+) -> Result<BTreeMap<ScopeId, Need>, OpError> {
+    let mut needs: BTreeMap<ScopeId, Need> = BTreeMap::new();
+    for state in [ReplicaState::Missing, ReplicaState::Corrupt] {
+        let mut after = None;
+        loop {
+            let page = app.catalogue.snapshot()?.marked(state, store, after, PAGE)?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.id);
+            for (file, scope) in page.iter().flat_map(|f| f.scopes().map(move |s| (f, s))) {
+                let need = needs.entry(scope).or_default();
+                match fate::without(topology, file, scope, store) {
+                    Fate::Safe => {}
+                    Fate::Unreadable => need.unreadable.add(file.size),
+                    Fate::Lost => {
+                        need.unreadable.add(file.size);
+                        need.lost.add(file.size);
+                    }
+                }
+            }
+        }
+    }
+    Ok(needs)
+}
+
+/// Bytes that stores can still take, used up scope by scope.
+struct Rooms {
+    leaving: StoreId,
+    /// Under the store's own limits and on its disk; absent is without limit.
+    left: BTreeMap<StoreId, u64>,
+}
+
+impl Rooms {
+    fn new(
+        app: &App,
+        snapshot: &Snapshot,
+        topology: &Topology,
+        leaving: StoreId,
+    ) -> Result<Self, OpError> {
+        let mut left = BTreeMap::new();
+        for store in topology.stores.values().filter(|s| s.id != leaving) {
+            let counts = snapshot.store_counts(store.id)?;
+            let present = counts.get(&ReplicaState::Present).map_or(0, |c| c.bytes);
+            let hard = app.catalogue.ledger().hard_usage(store.id);
+            let disk = app.transfer.stores.get(store.id).ok();
+            let disk = disk.and_then(|o| o.backend.free_space().ok()).flatten();
+            let under = |limit: Option<u64>, used: u64| limit.map(|l| l.saturating_sub(used));
+            let bounds = [under(store.max_size, hard), under(store.soft_max_size, present), disk];
+            if let Some(room) = bounds.into_iter().flatten().min() {
+                left.insert(store.id, room);
+            }
+        }
+        Ok(Self { leaving, left })
+    }
+
+    /// Takes room for `bytes` in the scope's stores, best first; `Some` is what does not fit.
+    fn place(
+        &mut self,
+        topology: &Topology,
+        scope: ScopeId,
+        tally: &Tally<'_>,
+        bytes: u64,
+    ) -> Option<u64> {
+        let mut rest = bytes;
+        for link in destinations(topology, scope, self.leaving) {
+            let own = link.policy.soft_max_size;
+            let own = own.map_or(u64::MAX, |l| l.saturating_sub(tally.all_in(link.store).bytes));
+            let room = self.left.get(&link.store).copied().unwrap_or(u64::MAX);
+            let taken = rest.min(own).min(room);
+            if let Some(left) = self.left.get_mut(&link.store) {
+                *left -= taken;
+            }
+            rest -= taken;
+        }
+        (rest > 0).then_some(rest)
+    }
+}
+
+/// Stores that the scope's files can move to.
+fn destinations(topology: &Topology, scope: ScopeId, leaving: StoreId) -> Vec<&Link> {
+    let links = upload_order(topology, scope).into_iter();
+    links.filter(|l| l.store != leaving && !l.policy.drain.is_on()).collect()
+}
+
+/// The files concerned, page by page, until each scope has enough of them.
+fn name_files(
+    app: &App,
+    topology: &Topology,
+    store: StoreId,
+    needs: &[(&Scope, Need, Option<u64>)],
+    naming: Naming,
+) -> Result<BTreeMap<ScopeId, Vec<EvacuationFile>>, OpError> {
+    let at_most = match naming {
+        Naming::All => u64::MAX,
+        Naming::First => FIRST,
+    };
+    let mut open: BTreeMap<ScopeId, u64> = needs
+        .iter()
+        .map(|(scope, need, _)| (scope.id, need.unreadable.files.min(at_most)))
+        .filter(|(_, wanted)| *wanted > 0)
+        .collect();
+    let mut found: BTreeMap<ScopeId, Vec<EvacuationFile>> = BTreeMap::new();
+    let mut after = None;
+    while !open.is_empty() {
+        let snapshot = app.catalogue.snapshot()?;
+        let page = snapshot.files_of_store(store, after, PAGE)?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.id);
+        for (file, scope) in page.iter().flat_map(|f| f.scopes().map(move |s| (f, s))) {
+            let Some(wanted) = open.get_mut(&scope) else { continue };
+            if fate::without(topology, file, scope, store) == Fate::Safe {
+                continue;
+            }
+            found.entry(scope).or_default().push(named(&snapshot, scope, file)?);
+            *wanted -= 1;
+            if *wanted == 0 {
+                open.remove(&scope);
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn named(snapshot: &Snapshot, scope: ScopeId, file: &File) -> Result<EvacuationFile, OpError> {
+    let path = snapshot.paths_of(scope, file.id, 1)?.into_iter().next().map(|p| p.to_string());
+    Ok(EvacuationFile { path, digest: file.digest, size: file.size })
+}
+
+/// The next commands of leaving a cloud account (SPEC 8, recipe 4).
+fn advice(
+    topology: &Topology,
+    store: &Store,
+    needs: &[(&Scope, Need, Option<u64>)],
+) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    for (scope, need, short) in needs {
+        all.extend(scope_advice(topology, store, scope, need, *short));
+    }
+    let unreadable = needs.iter().any(|(_, n, _)| !n.unreadable.is_zero());
+    let linked = topology.links_to(store.id).next().is_some();
+    match (unreadable, linked) {
+        (true, _) => all.push("`hayloft vacuum`, then ask again".to_owned()),
+        (false, true) => all.push(format!(
+            "`hayloft vacuum`, then `hayloft scope manage SCOPE remove-store {0}` for each scope, then `hayloft store \
+             delete {0}`",
+            store.name
+        )),
+        (false, false) => {
+            all.push(format!("`hayloft vacuum`, then `hayloft store delete {}`", store.name));
+        }
+    }
+    all
+}
+
+fn scope_advice(
+    topology: &Topology,
+    store: &Store,
+    scope: &Scope,
+    need: &Need,
+    short: Option<u64>,
+) -> Vec<String> {
+    let mut all = Vec::new();
+    let manage = format!("hayloft scope manage {}", scope.name);
+    let link = topology.link(scope.id, store.id);
+    if link.is_some_and(|l| !l.policy.read_only) {
+        all.push(format!("`{manage} edit-store {} --read-only`", store.name));
+    }
+    let best = destinations(topology, scope.id, store.id).into_iter().next();
+    let best = best.and_then(|l| Some((l, topology.stores.get(&l.store)?)));
+    match (best, need.unreadable.is_zero(), short) {
+        (None, false, _) => all.push(format!(
+            "`{manage} add-store STORE`: scope {} has no other store that takes files",
+            scope.name
+        )),
+        (Some((_, to)), false, Some(short)) => all.push(format!(
+            "make room for {} more in {}: raise its limits with `hayloft store manage {} --max-size SIZE --soft-max-size SIZE`, or the \
+             scope's with `{manage} edit-store {} --soft-max-size SIZE`, or free the disk",
+            ByteSize(short),
+            to.name,
+            to.name,
+            to.name
+        )),
+        (Some((link, to)), false, None) if !link.policy.populate => {
+            all.push(format!("`{manage} edit-store {} --populate`", to.name));
+        }
+        (Some((_, to)), true, _) => {
+            if let Some(populated) = topology.links_of(scope.id).find(|l| l.policy.populate) {
+                let name = topology.store_name(populated.store);
+                all.push(format!("`{manage} edit-store {name} --no-populate`"));
+            }
+            if link.is_some_and(|l| !l.policy.drain.is_on()) {
+                all.push(format!("`{manage} edit-store {} --drain-to {}`", store.name, to.name));
+            }
+        }
+        (Some(_), false, None) | (None, true, _) => {}
+    }
+    all
+}

@@ -1,0 +1,240 @@
+//! Single files: listed, shown, explained, brought back (SPEC 9).
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::audit::Change;
+use super::retained::{unavailable, world_now};
+use super::{Actor, OpError, blocking, find_scope};
+use crate::api::{
+    Explanation, FileView, ListedEntry, Listing, ReplicaExplanation, ReplicaView, Role,
+};
+use crate::app::App;
+use crate::catalogue::Snapshot;
+use crate::domain::{
+    Entry, File, FileId, FilePath, ReplicaState, Scope, ScopeId, ScopeName, StoreId, Topology,
+};
+use crate::planner::{self, CONFIRMED, World};
+
+/// Entries of a page when the client does not say, and at most.
+const PAGE: usize = 1000;
+const LARGEST_PAGE: usize = 10_000;
+
+/// A page of live entries in path order.
+pub async fn list(
+    app: &Arc<App>,
+    actor: &Actor,
+    scope: &ScopeName,
+    prefix: &str,
+    after: Option<&str>,
+    limit: Option<usize>,
+) -> Result<Listing, OpError> {
+    let scope = find_scope(&app.catalogue.settings().topology, scope)?.id;
+    actor.require(Role::Read, scope)?;
+    let limit = limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
+    let (prefix, after) = (prefix.to_owned(), after.map(str::to_owned));
+    blocking(app, move |app| {
+        let snapshot = app.catalogue.snapshot()?;
+        let page = snapshot.entries(scope, &prefix, after.as_deref(), limit)?;
+        let mut entries = Vec::with_capacity(page.entries.len());
+        for (path, entry) in page.entries {
+            let file = file_of(&snapshot, entry.file)?;
+            entries.push(ListedEntry {
+                path: path.to_string(),
+                digest: file.digest,
+                size: file.size,
+                content_type: entry.content_type,
+                created_at: entry.created_at,
+            });
+        }
+        let next = entries.last().filter(|_| page.more).map(|e| e.path.clone());
+        Ok(Listing { entries, next })
+    })
+    .await
+}
+
+fn file_of(snapshot: &Snapshot, id: FileId) -> Result<File, OpError> {
+    let file = snapshot.file(id)?;
+    file.ok_or_else(|| {
+        OpError::Internal(format!("an entry points to file {}, which is gone", id.0))
+    })
+}
+
+struct Found {
+    scope: Scope,
+    path: FilePath,
+    entry: Entry,
+    file: File,
+}
+
+/// The entry at a path, with last uses that are not written yet.
+fn find(app: &App, topology: &Topology, scope: ScopeId, path: &FilePath) -> Result<Found, OpError> {
+    let snapshot = app.catalogue.snapshot()?.with_last_uses(app.catalogue.last_uses().pending());
+    let entry = snapshot.entry(scope, path)?;
+    let entry = entry.ok_or_else(|| OpError::not_found("file", path.as_str()))?;
+    let file = file_of(&snapshot, entry.file)?;
+    let scope = topology.scopes.get(&scope).cloned();
+    let scope = scope.ok_or_else(|| OpError::not_found("scope", "of this file"))?;
+    Ok(Found { scope, path: path.clone(), entry, file })
+}
+
+impl Found {
+    fn view(&self, topology: &Topology) -> FileView {
+        let replicas = self.file.replicas.iter().filter_map(|r| {
+            Some(ReplicaView {
+                store: topology.stores.get(&r.store)?.name.clone(),
+                state: r.state,
+                stored_at: r.stored_at,
+                verified_at: r.verified_at,
+            })
+        });
+        FileView {
+            scope: self.scope.name.clone(),
+            path: self.path.to_string(),
+            digest: self.file.digest,
+            size: self.file.size,
+            content_type: self.entry.content_type.clone(),
+            created_at: self.entry.created_at,
+            last_used: self.file.last_used,
+            replicas: replicas.collect(),
+        }
+    }
+}
+
+pub async fn show(
+    app: &Arc<App>,
+    actor: &Actor,
+    scope: &ScopeName,
+    path: &FilePath,
+) -> Result<FileView, OpError> {
+    let scope = find_scope(&app.catalogue.settings().topology, scope)?.id;
+    actor.require(Role::Admin, scope)?;
+    shown(app, scope, path).await
+}
+
+async fn shown(app: &Arc<App>, scope: ScopeId, path: &FilePath) -> Result<FileView, OpError> {
+    let path = path.clone();
+    blocking(app, move |app| {
+        let settings = app.catalogue.settings();
+        Ok(find(app, &settings.topology, scope, &path)?.view(&settings.topology))
+    })
+    .await
+}
+
+/// Where the replicas are, which one serves, why each stays or would go, and what the next run would
+/// do with this file.
+pub async fn explain(
+    app: &Arc<App>,
+    actor: &Actor,
+    scope: &ScopeName,
+    path: &FilePath,
+) -> Result<Explanation, OpError> {
+    let settings = app.catalogue.settings();
+    let scope = find_scope(&settings.topology, scope)?.id;
+    actor.require(Role::Admin, scope)?;
+    let path_here = path.clone();
+    let found = {
+        let settings = Arc::clone(&settings);
+        blocking(app, move |app| find(app, &settings.topology, scope, &path_here)).await?
+    };
+    let serving = serving(app, scope, &found.file).await;
+    let next_run = app.maintenance.plan_of(found.file.id).await?;
+    blocking(app, move |app| {
+        let explained = explained(app, &settings.topology, &found, serving)?;
+        Ok(Explanation { next_run, ..explained })
+    })
+    .await
+}
+
+/// The first store in download order that can be used now.
+async fn serving(app: &App, scope: ScopeId, file: &File) -> Option<StoreId> {
+    for store in app.transfer.serving_order(scope, file).unwrap_or_default() {
+        if app.transfer.stores.check(store).await.is_available() {
+            return Some(store);
+        }
+    }
+    None
+}
+
+fn explained(
+    app: &App,
+    topology: &Topology,
+    found: &Found,
+    serving: Option<StoreId>,
+) -> Result<Explanation, OpError> {
+    let unavailable = unavailable(app, topology);
+    let world = world_now(app, topology, &unavailable)?;
+    let file = &found.file;
+    let mut scopes: Vec<String> = file.scopes().map(|s| topology.scope_name(s)).collect();
+    scopes.sort();
+    let explained = file.replicas.iter().filter_map(|r| {
+        let (removable, why) = why(&world, file, r.store, r.state);
+        let store = topology.stores.get(&r.store)?.name.clone();
+        let serves = serving == Some(r.store);
+        Some(ReplicaExplanation { store, state: r.state, serves, removable, why })
+    });
+    let explained = explained.collect();
+    let served_from = serving.and_then(|s| topology.stores.get(&s)).map(|s| s.name.clone());
+    let file = found.view(topology);
+    Ok(Explanation { file, served_from, scopes, explained, next_run: Vec::new() })
+}
+
+fn why(world: &World<'_>, file: &File, store: StoreId, state: ReplicaState) -> (bool, String) {
+    match state {
+        ReplicaState::Writing => (false, "a copy into the store is under way".to_owned()),
+        ReplicaState::Deleting => {
+            (true, "given up: the bytes go when no issued URL can still read them".to_owned())
+        }
+        ReplicaState::Missing => {
+            (false, "the store did not have it when asked; every run looks again".to_owned())
+        }
+        ReplicaState::Present | ReplicaState::Corrupt => {
+            match planner::removable(world, file, store, CONFIRMED) {
+                Ok(()) => (
+                    true,
+                    "every scope that has the file keeps another replica: it may go when a policy asks for it"
+                        .to_owned(),
+                ),
+                Err(pins) => {
+                    let pins: Vec<_> = pins.iter().map(|p| p.text(world.topology)).collect();
+                    (false, pins.join("; "))
+                }
+            }
+        }
+    }
+}
+
+/// Brings the newest tombstone of a path back [35]. Refused when another file stands at the path.
+pub async fn undelete(
+    app: &Arc<App>,
+    actor: &Actor,
+    scope: &ScopeName,
+    path: &FilePath,
+) -> Result<FileView, OpError> {
+    let id = find_scope(&app.catalogue.settings().topology, scope)?.id;
+    actor.require(Role::Write, id)?;
+    let (actor, name, path_here) = (actor.clone(), scope.clone(), path.clone());
+    app.catalogue
+        .write(move |tx| {
+            let scope = find_scope(tx.topology(), &name)?.id;
+            if tx.entry(scope, &path_here)?.is_some() {
+                let detail = format!(
+                    "there is a file at {} in scope {name}: delete or move it first",
+                    path_here.as_str()
+                );
+                return Err(OpError::refused("path-occupied", detail));
+            }
+            let Some((id, tombstone)) = tx.tombstone_of(scope, &path_here)? else {
+                return Err(OpError::not_found("deleted file", path_here.as_str()));
+            };
+            tx.undelete(id, &tombstone)?;
+            let subject = format!("scope {name}, file {}", path_here.as_str());
+            Change::new("file.undelete", subject)
+                .after(json!({ "deleted_at": tombstone.deleted_at }))
+                .record(tx, &actor)?;
+            Ok(())
+        })
+        .await?;
+    shown(app, id, path).await
+}

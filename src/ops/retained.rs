@@ -1,0 +1,86 @@
+//! Files of a drained link that other scopes keep there (SPEC 7, retained).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::OpError;
+use crate::api::Retained;
+use crate::app::App;
+use crate::domain::{Link, ScopeId, Topology};
+use crate::planner::{self, CONFIRMED, World};
+
+/// At most so many files of the store are looked at, so that `scope show` stays quick whatever the
+/// store holds: the counts are exact up to here and a lower bound beyond.
+const LOOKED_AT: usize = 5000;
+const PAGE: usize = 1000;
+
+/// For each other scope the files that it alone keeps in the store that `link` drains. Files that the
+/// drain itself has still to copy are not retained yet.
+pub(super) fn retained(
+    app: &App,
+    topology: &Topology,
+    link: &Link,
+) -> Result<Vec<Retained>, OpError> {
+    if !link.policy.drain.is_on() {
+        return Ok(Vec::new());
+    }
+    let unavailable = unavailable(app, topology);
+    let world = world_now(app, topology, &unavailable)?;
+    let mut kept: BTreeMap<ScopeId, (u64, u64)> = BTreeMap::new();
+    let mut after = None;
+    for _ in 0..LOOKED_AT / PAGE {
+        let page = app.catalogue.snapshot()?.files_of_store(link.store, after, PAGE)?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.id);
+        let ours =
+            page.iter().filter(|f| f.is_present(link.store) && f.member(link.scope).is_some());
+        for file in ours {
+            let Err(pins) = planner::removable(&world, file, link.store, CONFIRMED) else {
+                continue;
+            };
+            let scopes: BTreeSet<_> = pins.iter().map(|p| p.scope()).collect();
+            if scopes.contains(&Some(link.scope)) || scopes.contains(&None) {
+                continue;
+            }
+            for scope in scopes.into_iter().flatten() {
+                let (files, bytes) = kept.entry(scope).or_default();
+                *files += 1;
+                *bytes += file.size;
+            }
+        }
+    }
+    let mut all: Vec<Retained> = kept
+        .into_iter()
+        .map(|(scope, (files, bytes))| Retained { scope: topology.scope_name(scope), files, bytes })
+        .collect();
+    all.sort_by(|a, b| a.scope.cmp(&b.scope));
+    Ok(all)
+}
+
+/// Stores that were last seen unavailable.
+pub(super) fn unavailable(app: &App, topology: &Topology) -> BTreeSet<crate::domain::StoreId> {
+    let seen = |id| app.transfer.stores.last_seen(id);
+    topology
+        .stores
+        .keys()
+        .copied()
+        .filter(|id| seen(*id).problem().is_some() && !seen(*id).is_available())
+        .collect()
+}
+
+static NONE_DEFERRED: BTreeSet<crate::domain::StoreId> = BTreeSet::new();
+
+/// What a run that starts now would look at.
+pub(super) fn world_now<'a>(
+    app: &App,
+    topology: &'a Topology,
+    unavailable: &'a BTreeSet<crate::domain::StoreId>,
+) -> Result<World<'a>, OpError> {
+    Ok(World {
+        topology,
+        unavailable,
+        deferred: &NONE_DEFERRED,
+        run: app.catalogue.snapshot()?.next_run_id()?,
+        now: app.catalogue.clock().now(),
+        grace: app.config.maintenance.grace,
+    })
+}

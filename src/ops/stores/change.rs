@@ -1,0 +1,121 @@
+//! Changes of a store. Its identity (backend, place) never changes.
+
+use std::sync::Arc;
+
+use super::super::audit::{Change, store_value};
+use super::super::{Actor, OpError, find_store, names, s3_settings};
+use super::view::shown;
+use super::{check_limits, store_error};
+use crate::api::{S3Settings, StoreChange, StoreView};
+use crate::app::App;
+use crate::domain::{BackendConfig, S3Config, Store, StoreName, Topology};
+use crate::stores::{self, Marker};
+use crate::transfer::marker_of;
+
+/// Changes limits, sharing and S3 settings.
+pub async fn change(
+    app: &Arc<App>,
+    actor: &Actor,
+    name: &StoreName,
+    change: &StoreChange,
+) -> Result<StoreView, OpError> {
+    actor.require_instance_admin()?;
+    let settings = app.catalogue.settings();
+    let old = find_store(&settings.topology, name)?;
+    let new = changed(old, change)?;
+    check_reach(app, old, &new).await?;
+    let (actor, job, name_in_job) = (actor.clone(), change.clone(), name.clone());
+    let looked_at = new.backend.clone();
+    app.catalogue
+        .write(move |tx| {
+            let old = find_store(tx.topology(), &name_in_job)?.clone();
+            let new = changed(&old, &job)?;
+            check_instance_wide(tx.topology(), &old, &new)?;
+            if new == old {
+                return Ok(());
+            }
+            if new.backend != looked_at {
+                return Err(OpError::refused(
+                    "changed-meanwhile",
+                    format!(
+                        "store {name_in_job} was changed by somebody else meanwhile: try again"
+                    ),
+                ));
+            }
+            Change::new("store.manage", format!("store {name_in_job}"))
+                .before(store_value(&old))
+                .after(store_value(&new))
+                .record(tx, &actor)?;
+            Ok::<_, OpError>(tx.put_store(new)?)
+        })
+        .await?;
+    shown(app, name).await
+}
+
+fn changed(old: &Store, change: &StoreChange) -> Result<Store, OpError> {
+    let soft_max_size = change.soft_max_size.unwrap_or(old.soft_max_size);
+    let max_size = change.max_size.unwrap_or(old.max_size);
+    check_limits(soft_max_size, max_size)?;
+    let backend = match &old.backend {
+        BackendConfig::S3(s3) => BackendConfig::S3(Box::new(s3_settings::change(s3, &change.s3)?)),
+        BackendConfig::Local(_) if change.s3 != S3Settings::default() => {
+            return Err(OpError::Invalid(format!(
+                "{} is a local store: it has no S3 settings",
+                old.name
+            )));
+        }
+        BackendConfig::Local(local) => BackendConfig::Local(local.clone()),
+    };
+    let instance_wide = change.instance_wide.unwrap_or(old.instance_wide);
+    Ok(Store { backend, instance_wide, soft_max_size, max_size, ..old.clone() })
+}
+
+/// A store that several scopes link stays instance-wide [31].
+fn check_instance_wide(topology: &Topology, old: &Store, new: &Store) -> Result<(), OpError> {
+    if new.instance_wide || !old.instance_wide {
+        return Ok(());
+    }
+    let mut scopes: Vec<String> =
+        topology.links_to(old.id).map(|l| topology.scope_name(l.scope)).collect();
+    if scopes.len() < 2 {
+        return Ok(());
+    }
+    scopes.sort();
+    Err(OpError::refused(
+        "store-shared",
+        format!(
+            "{} is linked by the scopes {}: unlink it in all but one of them first",
+            old.name,
+            names(scopes.clone())
+        ),
+    )
+    .with("scopes", scopes))
+}
+
+/// Settings that lead elsewhere are taken only when our marker is found there.
+async fn check_reach(app: &App, old: &Store, new: &Store) -> Result<(), OpError> {
+    let (Some(before), Some(after)) = (old.s3(), new.s3()) else { return Ok(()) };
+    if !s3_settings::reaches_differently(before, after) {
+        return Ok(());
+    }
+    let backend = stores::open(&new.backend).map_err(|e| store_error(&old.name, &e))?;
+    let found = backend.read_marker().await.map_err(|e| store_error(&old.name, &e))?;
+    let ours = marker_of(app.catalogue.instance(), old);
+    match found {
+        Some(m) if m.instance == ours.instance && m.store == ours.store => Ok(()),
+        found => Err(not_there(old, after, found.as_ref())),
+    }
+}
+
+fn not_there(store: &Store, s3: &S3Config, found: Option<&Marker>) -> OpError {
+    let what = if found.is_some() { "the marker of another store" } else { "no marker" };
+    let endpoint = s3.endpoint.as_deref().unwrap_or("AWS");
+    OpError::refused(
+        "marker-not-found",
+        format!(
+            "with these settings {} at {endpoint} has {what}, so it is not the place of store {}: nothing was changed",
+            store.backend.location(),
+            store.name
+        ),
+    )
+}

@@ -1,0 +1,58 @@
+//! Stores: made, changed, checked, given up and shown (SPEC 2).
+
+mod change;
+mod create;
+mod delete;
+mod view;
+
+pub use change::change;
+pub use create::create;
+pub(super) use create::{Place, found};
+pub use delete::{delete, preview};
+pub(super) use view::{all, disk_facts};
+pub use view::{list, show};
+
+use std::sync::Arc;
+
+use super::{Actor, OpError, find_store};
+use crate::api::StoreCheck;
+use crate::app::App;
+use crate::domain::StoreName;
+use crate::stores::StoreError;
+use crate::transfer::marker_of;
+
+/// Proves that a store works, with a probe object that is removed again.
+pub async fn check(app: &Arc<App>, actor: &Actor, name: &StoreName) -> Result<StoreCheck, OpError> {
+    actor.require_instance_admin()?;
+    let settings = app.catalogue.settings();
+    let store = find_store(&settings.topology, name)?;
+    let open = app.transfer.stores.get(store.id).map_err(|e| store_error(name, &e))?;
+    let steps = open.backend.check(Some(&marker_of(app.catalogue.instance(), store))).await;
+    app.transfer.stores.look(store.id).await;
+    let ok = steps.iter().all(|s| s.ok);
+    Ok(StoreCheck { store: name.clone(), ok, steps })
+}
+
+/// Limits in the order that SPEC 2 demands.
+fn check_limits(soft: Option<u64>, max: Option<u64>) -> Result<(), OpError> {
+    match (soft, max) {
+        (Some(soft), Some(max)) if soft > max => Err(OpError::Invalid(format!(
+            "the soft limit ({soft} bytes) is above max_size ({max} bytes): lower it, or raise max_size"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// What a store answered, with its name.
+fn store_error(name: &StoreName, error: &StoreError) -> OpError {
+    let kind = match error {
+        StoreError::Unavailable(_) => "store-unavailable",
+        StoreError::Full(_) => "store-full",
+        StoreError::NotFound
+        | StoreError::Mismatch(_)
+        | StoreError::Source(_)
+        | StoreError::Archived
+        | StoreError::Failed(_) => "store-failed",
+    };
+    OpError::Store { kind, detail: format!("store {name}: {error}") }
+}

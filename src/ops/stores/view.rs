@@ -1,0 +1,146 @@
+//! Stores as shown.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::s3_settings;
+use super::super::tally::Tally;
+use super::super::warnings::{self, DiskFacts};
+use super::super::{Actor, OpError, blocking, find_store};
+use crate::api::{Health, StoreScope, StoreView};
+use crate::app::App;
+use crate::catalogue::Snapshot;
+use crate::domain::{ReplicaState, Store, StoreId, StoreName, Topology};
+use crate::transfer::HealthState;
+
+/// How long showing a store waits for its marker.
+const PATIENCE: Duration = Duration::from_secs(5);
+const DAYS: u32 = 7;
+const DAY: i64 = 86_400;
+
+pub async fn list(app: &Arc<App>, actor: &Actor) -> Result<Vec<StoreView>, OpError> {
+    actor.require_instance_admin()?;
+    all(app).await
+}
+
+/// Every store, in name order.
+pub async fn all(app: &Arc<App>) -> Result<Vec<StoreView>, OpError> {
+    let settings = app.catalogue.settings();
+    // A store that was seen ill is looked at by uploads and runs; only strangers are worth a wait.
+    let mut strangers = Vec::new();
+    for id in settings.topology.stores.keys().copied() {
+        if app.transfer.stores.last_seen(id) == HealthState::Unknown {
+            strangers.push(look(app, id));
+        }
+    }
+    futures_util::future::join_all(strangers).await;
+    blocking(app, |app| {
+        let settings = app.catalogue.settings();
+        let stores = settings.topology.stores_by_name();
+        stores.into_iter().map(|store| view(app, &settings.topology, store)).collect()
+    })
+    .await
+}
+
+pub async fn show(app: &Arc<App>, actor: &Actor, name: &StoreName) -> Result<StoreView, OpError> {
+    actor.require_instance_admin()?;
+    shown(app, name).await
+}
+
+pub(super) async fn shown(app: &Arc<App>, name: &StoreName) -> Result<StoreView, OpError> {
+    look(app, find_store(&app.catalogue.settings().topology, name)?.id).await;
+    let name = name.clone();
+    blocking(app, move |app| {
+        let settings = app.catalogue.settings();
+        view(app, &settings.topology, find_store(&settings.topology, &name)?)
+    })
+    .await
+}
+
+async fn look(app: &App, id: StoreId) {
+    // Without an answer in time the last known state is shown.
+    tokio::time::timeout(PATIENCE, app.transfer.stores.check(id)).await.ok();
+}
+
+fn view(app: &App, topology: &Topology, store: &Store) -> Result<StoreView, OpError> {
+    let snapshot = app.catalogue.snapshot()?;
+    let counts = snapshot.store_counts(store.id)?;
+    let count = |state| counts.get(&state).copied().unwrap_or_default();
+    let (present, deleting) = (count(ReplicaState::Present), count(ReplicaState::Deleting));
+    Ok(StoreView {
+        name: store.name.clone(),
+        backend: store.backend.kind().to_owned(),
+        location: store.backend.location(),
+        instance_wide: store.instance_wide,
+        soft_max_size: store.soft_max_size,
+        max_size: store.max_size,
+        files: present.files,
+        bytes: present.bytes,
+        reserved_bytes: app.catalogue.ledger().reserved(store.id),
+        writing_bytes: count(ReplicaState::Writing).bytes,
+        deleting_files: deleting.files,
+        deleting_bytes: deleting.bytes,
+        missing_files: count(ReplicaState::Missing).files,
+        corrupt_files: count(ReplicaState::Corrupt).files,
+        adopted_objects: snapshot.adopted_count(store.id)?,
+        scopes: scopes(&snapshot, topology, store.id)?,
+        health: health(app, store.id),
+        s3: store.s3().map(s3_settings::view),
+        warnings: warnings::of_store(store, disk_facts(app, store)?),
+    })
+}
+
+/// The scopes that link the store or have files in it.
+fn scopes(
+    snapshot: &Snapshot,
+    topology: &Topology,
+    store: StoreId,
+) -> Result<Vec<StoreScope>, OpError> {
+    let mut all = Vec::new();
+    for scope in topology.scopes_by_name() {
+        let linked = topology.link(scope.id, store).is_some();
+        let tally = Tally::new(topology, scope.id, snapshot.holders(scope.id)?);
+        if !linked && tally.all_in(store).is_zero() {
+            continue;
+        }
+        let held = tally.live_in(store);
+        // Only a link makes anything missing.
+        let missing = if linked { tally.missing_in(store) } else { crate::api::Count::default() };
+        all.push(StoreScope {
+            scope: scope.name.to_string(),
+            linked,
+            files: held.files,
+            bytes: held.bytes,
+            missing_files: missing.files,
+            missing_bytes: missing.bytes,
+        });
+    }
+    Ok(all)
+}
+
+fn health(app: &App, id: StoreId) -> Health {
+    match app.transfer.stores.get(id) {
+        Ok(open) => open.health(),
+        Err(error) => Health {
+            state: "unavailable".to_owned(),
+            problem: Some(error.to_string()),
+            since: None,
+        },
+    }
+}
+
+/// What warnings need to know about a local store's disk.
+pub(in crate::ops) fn disk_facts(app: &App, store: &Store) -> Result<DiskFacts, OpError> {
+    if store.is_remote() {
+        return Ok(DiskFacts::default());
+    }
+    let snapshot = app.catalogue.snapshot()?;
+    let held = snapshot.store_counts(store.id)?.values().map(|c| c.bytes).sum::<u64>();
+    // A disk that does not answer is a matter of health.
+    let free = app.transfer.stores.get(store.id).ok().and_then(|o| o.backend.free_space().ok());
+    let today = u32::try_from(app.catalogue.clock().now().seconds() / DAY).unwrap_or(0);
+    let samples = snapshot.samples(store.id)?;
+    let past = samples.iter().rfind(|(day, _)| day.saturating_add(DAYS) <= today);
+    let week = past.map(|(_, then)| held.saturating_sub(then.bytes));
+    Ok(DiskFacts { capacity: free.flatten().map(|f| f.saturating_add(held)), week })
+}

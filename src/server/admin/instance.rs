@@ -1,0 +1,64 @@
+//! The instance as a whole.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::openapi::{Errors, document};
+use super::{Answer, Failure, Input, Query, Who};
+use crate::api::{AuditEntry, Status, Workspace, WorkspacesImported};
+use crate::app::App;
+use crate::ops;
+
+/// This document.
+#[utoipa::path(get, path = "/api/openapi.json", tag = "instance",
+    responses((status = 200, description = "OpenAPI", body = Object), Errors))]
+pub async fn openapi(Who(_): Who) -> Answer<Json<utoipa::openapi::OpenApi>> {
+    let document = document()
+        .map_err(|e| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", e.to_string()));
+    std::future::ready(document.map(Json)).await
+}
+
+/// The instance at a glance.
+#[utoipa::path(get, path = "/api/v1/status", tag = "instance",
+    responses((status = 200, body = Status), Errors))]
+pub async fn status(State(app): State<Arc<App>>, Who(actor): Who) -> Answer<Json<Status>> {
+    Ok(Json(ops::status::status(&app, &actor).await?))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct AuditPage {
+    /// The id of the last entry of the page before.
+    after: Option<u64>,
+    /// Entries, at most 1000.
+    limit: Option<usize>,
+}
+
+/// Changes by API, command line and page, newest first.
+#[utoipa::path(get, path = "/api/v1/audit", tag = "instance", params(AuditPage),
+    responses((status = 200, body = [AuditEntry]), Errors))]
+pub async fn audit(
+    State(app): State<Arc<App>>,
+    Who(actor): Who,
+    Query(page): Query<AuditPage>,
+) -> Answer<Json<Vec<AuditEntry>>> {
+    Ok(Json(ops::audit::list(&app, &actor, page.after, page.limit).await?))
+}
+
+/// Makes scopes and links from workspaces; on any error nothing is changed.
+#[utoipa::path(post, path = "/api/v1/import/workspaces", tag = "instance",
+    request_body = [Workspace],
+    responses((status = 200, body = WorkspacesImported), Errors))]
+pub async fn import_workspaces(
+    State(app): State<Arc<App>>,
+    Who(actor): Who,
+    Input(workspaces): Input<Vec<Workspace>>,
+) -> Answer<Json<WorkspacesImported>> {
+    Ok(Json(ops::import_workspaces::import_workspaces(&app, &actor, &workspaces).await?))
+}

@@ -1,0 +1,109 @@
+//! The `OpenAPI` document: the routes of this API, and those of the files.
+
+use utoipa::openapi::OpenApi as Document;
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+};
+use utoipa::{IntoResponses, Modify, OpenApi};
+
+use super::routes::Routes;
+use crate::api::Problem;
+
+/// The file routes, which stream and answer by headers, are described by hand.
+const FILES: &str = include_str!("files.openapi.json");
+
+/// The whole document.
+pub fn document() -> Result<Document, serde_json::Error> {
+    let mut document = Routes::openapi();
+    document.merge(serde_json::from_str(FILES)?);
+    Ok(document)
+}
+
+/// How callers prove who they are (SPEC 10).
+pub(super) struct Access;
+
+impl Modify for Access {
+    fn modify(&self, document: &mut Document) {
+        let http = |scheme| SecurityScheme::Http(HttpBuilder::new().scheme(scheme).build());
+        let cookie = ApiKey::Cookie(ApiKeyValue::new("hayloft_session"));
+        let schemes = [
+            ("token", http(HttpAuthScheme::Bearer)),
+            ("token_as_password", http(HttpAuthScheme::Basic)),
+            ("session", SecurityScheme::ApiKey(cookie)),
+        ];
+        let components = document.components.get_or_insert_default();
+        let mut any_of = Vec::new();
+        for (name, scheme) in schemes {
+            components.add_security_scheme(name, scheme);
+            any_of.push(SecurityRequirement::new(name, Vec::<String>::new()));
+        }
+        document.security = Some(any_of);
+    }
+}
+
+/// The errors that any route may answer with.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "describes answers, is never made")]
+pub(super) enum Errors {
+    /// A malformed or contradictory request.
+    #[response(status = 400, content_type = "application/problem+json")]
+    Invalid(Problem),
+    /// No credentials, or bad ones.
+    #[response(status = 401, content_type = "application/problem+json")]
+    Unauthorized(Problem),
+    /// The token does not allow this.
+    #[response(status = 403, content_type = "application/problem+json")]
+    Forbidden(Problem),
+    /// A scope, store, file, token or run of that name does not exist.
+    #[response(status = 404, content_type = "application/problem+json")]
+    NotFound(Problem),
+    /// The state of things forbids it; `type` names the rule, `detail` says what to do.
+    #[response(status = 409, content_type = "application/problem+json")]
+    Refused(Problem),
+    /// A defect, or a broken machine.
+    #[response(status = 500, content_type = "application/problem+json")]
+    Internal(Problem),
+    /// A store cannot be used now, or the server is shutting down.
+    #[response(status = 503, content_type = "application/problem+json")]
+    Unavailable(Problem),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::routes::TABLE;
+    use super::*;
+
+    #[test]
+    fn every_route_is_in_the_document() {
+        let json = serde_json::to_value(document().expect("a document")).expect("json");
+        for (method, path) in TABLE {
+            // OpenAPI knows no wildcard: a path in a path is a parameter like any other.
+            let operation = &json["paths"][path.replace("{*", "{")][method];
+            assert!(operation["responses"].is_object(), "{method} {path}");
+            for status in ["400", "401", "403", "500"] {
+                assert!(operation["responses"][status].is_object(), "{status} {method} {path}");
+            }
+        }
+        let documented: usize = json["paths"]
+            .as_object()
+            .expect("paths")
+            .iter()
+            .filter(|(path, _)| path.starts_with("/api"))
+            .map(|(_, item)| {
+                let methods = ["get", "put", "post", "patch", "delete"];
+                methods.iter().filter(|m| item.get(**m).is_some()).count()
+            })
+            .sum();
+        assert_eq!(documented, TABLE.len());
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        let json = serde_json::to_value(document().expect("a document")).expect("json");
+        let text = json.to_string();
+        for reference in text.split("\"$ref\":\"#").skip(1) {
+            let pointer = reference.split('"').next().expect("an end");
+            assert!(json.pointer(pointer).is_some(), "{pointer}");
+        }
+    }
+}

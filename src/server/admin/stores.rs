@@ -1,0 +1,123 @@
+//! Stores.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::openapi::Errors;
+use super::scopes::Forced;
+use super::{Answer, Input, Names, Query, Who};
+use crate::api::{Evacuation, StoreChange, StoreCheck, StoreCreate, StoreDeleted, StoreView};
+use crate::app::App;
+use crate::domain::StoreName;
+use crate::ops;
+use crate::ops::evacuation::Naming;
+
+/// All stores.
+#[utoipa::path(get, path = "/api/v1/stores", tag = "stores",
+    responses((status = 200, body = [StoreView]), Errors))]
+pub async fn list(State(app): State<Arc<App>>, Who(actor): Who) -> Answer<Json<Vec<StoreView>>> {
+    Ok(Json(ops::stores::list(&app, &actor).await?))
+}
+
+/// Makes a store.
+#[utoipa::path(post, path = "/api/v1/stores", tag = "stores", request_body = StoreCreate,
+    responses((status = 201, body = StoreView), Errors))]
+pub async fn create(
+    State(app): State<Arc<App>>,
+    Who(actor): Who,
+    Input(request): Input<StoreCreate>,
+) -> Answer<(StatusCode, Json<StoreView>)> {
+    let made = ops::stores::create(&app, &actor, &request).await?;
+    Ok((StatusCode::CREATED, Json(made)))
+}
+
+/// A store.
+#[utoipa::path(get, path = "/api/v1/stores/{store}", tag = "stores",
+    params(("store" = String, Path)),
+    responses((status = 200, body = StoreView), Errors))]
+pub async fn show(
+    State(app): State<Arc<App>>,
+    Who(actor): Who,
+    Names(store): Names<StoreName>,
+) -> Answer<Json<StoreView>> {
+    Ok(Json(ops::stores::show(&app, &actor, &store).await?))
+}
+
+/// Changes limits, sharing and S3 settings: what is absent stays, null unsets a limit.
+#[utoipa::path(patch, path = "/api/v1/stores/{store}", tag = "stores",
+    params(("store" = String, Path)), request_body = StoreChange,
+    responses((status = 200, body = StoreView), Errors))]
+pub async fn change(
+    State(app): State<Arc<App>>,
+    Who(actor): Who,
+    Names(store): Names<StoreName>,
+    Input(change): Input<StoreChange>,
+) -> Answer<Json<StoreView>> {
+    Ok(Json(ops::stores::change(&app, &actor, &store, &change).await?))
+}
+
+/// Deletes a store without replicas and links; with `force`, forgets what it holds without
+/// contacting it and reports what was lost.
+#[utoipa::path(delete, path = "/api/v1/stores/{store}", tag = "stores",
+    params(("store" = String, Path), Forced),
+    responses((status = 200, body = StoreDeleted), Errors))]
+pub async fn delete(
+    State(app): State<Arc<App>>,
+    Who(actor): Who,
+    Names(store): Names<StoreName>,
+    Query(query): Query<Forced>,
+) -> Answer<Json<StoreDeleted>> {
+    Ok(Json(ops::stores::delete(&app, &actor, &store, query.force.into()).await?))
+}
+
+/// What a forced deletion would lose; nothing is changed.
+#[utoipa::path(get, path = "/api/v1/stores/{store}/deletion", tag = "stores",
+    params(("store" = String, Path)),
+    responses((status = 200, body = StoreDeleted), Errors))]
+pub async fn deletion(
+    State(app): State<Arc<App>>,
+    Who(actor): Who,
+    Names(store): Names<StoreName>,
+) -> Answer<Json<StoreDeleted>> {
+    Ok(Json(ops::stores::preview(&app, &actor, &store).await?))
+}
+
+/// Proves that a store works, with a probe object that is removed again.
+#[utoipa::path(post, path = "/api/v1/stores/{store}/check", tag = "stores",
+    params(("store" = String, Path)),
+    responses((status = 200, body = StoreCheck), Errors))]
+pub async fn check(
+    State(app): State<Arc<App>>,
+    Who(actor): Who,
+    Names(store): Names<StoreName>,
+) -> Answer<Json<StoreCheck>> {
+    Ok(Json(ops::stores::check(&app, &actor, &store).await?))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Listed {
+    /// Name all files concerned, not only the first ten of each scope.
+    #[serde(default)]
+    list: bool,
+}
+
+/// Whether the store can be given up, and what to do until it can.
+#[utoipa::path(get, path = "/api/v1/stores/{store}/evacuation", tag = "stores",
+    params(("store" = String, Path), Listed),
+    responses((status = 200, body = Evacuation), Errors))]
+pub async fn evacuation(
+    State(app): State<Arc<App>>,
+    Who(actor): Who,
+    Names(store): Names<StoreName>,
+    Query(query): Query<Listed>,
+) -> Answer<Json<Evacuation>> {
+    let naming = if query.list { Naming::All } else { Naming::First };
+    Ok(Json(ops::evacuation::evacuation(&app, &actor, &store, naming).await?))
+}

@@ -1,0 +1,198 @@
+//! Runs of the vacuum, and maintenance on demand.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use futures_util::{Stream, stream};
+use serde::Deserialize;
+use tokio::sync::watch::Receiver;
+use utoipa::IntoParams;
+
+use super::openapi::Errors;
+use super::{Answer, Failure, Input, Names, Query, Who};
+use crate::api::{ReconcileReport, Run, SweepReport, SweepRequest, VerifyReport, VerifyRequest};
+use crate::app::App;
+use crate::domain::StoreName;
+use crate::ops::vacuum::{self, Control, Which};
+
+/// At least so long between two events: people cannot read faster.
+const PACE: Duration = Duration::from_millis(200);
+
+/// A run's number, or `current`.
+fn which(id: &str) -> Result<Which, Failure> {
+    match (id, id.parse()) {
+        ("current", _) => Ok(Which::Current),
+        (_, Ok(id)) => Ok(Which::Id(id)),
+        (_, Err(_)) => Err(Failure::invalid(
+            "invalid-request",
+            format!("{id:?} is not the number of a run, nor the word `current`"),
+        )),
+    }
+}
+
+/// What the next run would do, as a run without an id; nothing is changed.
+#[utoipa::path(get, path = "/api/v1/vacuum/plan", tag = "vacuum",
+    responses((status = 200, body = Run), Errors))]
+pub async fn plan(State(app): State<Arc<App>>, Who(actor): Who) -> Answer<Json<Run>> {
+    Ok(Json(vacuum::plan(&app, &actor).await?))
+}
+
+/// The last 100 runs, newest first.
+#[utoipa::path(get, path = "/api/v1/vacuum/runs", tag = "vacuum",
+    responses((status = 200, body = [Run]), Errors))]
+pub async fn list(State(app): State<Arc<App>>, Who(actor): Who) -> Answer<Json<Vec<Run>>> {
+    Ok(Json(vacuum::list(&app, &actor).await?))
+}
+
+/// Starts a run. 409 `run-in-progress` has its number in `run`.
+#[utoipa::path(post, path = "/api/v1/vacuum/runs", tag = "vacuum",
+    responses((status = 202, body = Run), Errors))]
+pub async fn start(
+    State(app): State<Arc<App>>,
+    Who(actor): Who,
+) -> Answer<(StatusCode, Json<Run>)> {
+    Ok((StatusCode::ACCEPTED, Json(vacuum::start(&app, &actor).await?)))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Detail {
+    /// The moves too.
+    #[serde(default)]
+    moves: bool,
+}
+
+/// A run by its number, or the `current` one.
+#[utoipa::path(get, path = "/api/v1/vacuum/runs/{id}", tag = "vacuum",
+    params(("id" = String, Path), Detail),
+    responses((status = 200, body = Run), Errors))]
+pub async fn show(
+    State(app): State<Arc<App>>,
+    Who(actor): Who,
+    Names(id): Names<String>,
+    Query(detail): Query<Detail>,
+) -> Answer<Json<Run>> {
+    Ok(Json(vacuum::show(&app, &actor, which(&id)?, detail.moves).await?))
+}
+
+/// Cancels a run between files.
+#[utoipa::path(delete, path = "/api/v1/vacuum/runs/{id}", tag = "vacuum",
+    params(("id" = String, Path)),
+    responses((status = 202, body = Run), Errors))]
+pub async fn cancel(
+    State(app): State<Arc<App>>,
+    Who(actor): Who,
+    Names(id): Names<String>,
+) -> Answer<(StatusCode, Json<Run>)> {
+    let run = vacuum::control(&app, &actor, which(&id)?, Control::Cancel).await?;
+    Ok((StatusCode::ACCEPTED, Json(run)))
+}
+
+/// Holds a run between files, also across a restart.
+#[utoipa::path(post, path = "/api/v1/vacuum/runs/{id}/pause", tag = "vacuum",
+    params(("id" = String, Path)),
+    responses((status = 200, body = Run), Errors))]
+pub async fn pause(
+    State(app): State<Arc<App>>,
+    Who(actor): Who,
+    Names(id): Names<String>,
+) -> Answer<Json<Run>> {
+    Ok(Json(vacuum::control(&app, &actor, which(&id)?, Control::Pause).await?))
+}
+
+/// Lets a paused run go on.
+#[utoipa::path(post, path = "/api/v1/vacuum/runs/{id}/resume", tag = "vacuum",
+    params(("id" = String, Path)),
+    responses((status = 200, body = Run), Errors))]
+pub async fn resume(
+    State(app): State<Arc<App>>,
+    Who(actor): Who,
+    Names(id): Names<String>,
+) -> Answer<Json<Run>> {
+    Ok(Json(vacuum::control(&app, &actor, which(&id)?, Control::Resume).await?))
+}
+
+/// A run's progress as server-sent events: `progress` with the run, and `finished` at its end.
+#[utoipa::path(get, path = "/api/v1/vacuum/runs/{id}/events", tag = "vacuum",
+    params(("id" = String, Path)),
+    responses((status = 200, body = Run, content_type = "text/event-stream",
+        description = "`event: progress` or `event: finished`, data: the run"), Errors))]
+pub async fn events(
+    State(app): State<Arc<App>>,
+    Who(actor): Who,
+    Names(id): Names<String>,
+) -> Answer<Sse<impl Stream<Item = Result<Event, Infallible>>>> {
+    let (run, progress) = vacuum::watch(&app, &actor, which(&id)?).await?;
+    let told = stream::unfold(Next::Tell(Box::new(run), progress), advance);
+    Ok(Sse::new(told).keep_alive(KeepAlive::default()))
+}
+
+/// What an event stream does next.
+enum Next {
+    Tell(Box<Run>, Option<Receiver<Run>>),
+    Wait(Receiver<Run>),
+    Over,
+}
+
+async fn advance(next: Next) -> Option<(Result<Event, Infallible>, Next)> {
+    let (run, progress) = match next {
+        Next::Over => return None,
+        Next::Tell(run, progress) => (*run, progress),
+        Next::Wait(mut progress) => {
+            tokio::time::sleep(PACE).await;
+            // The sender goes when the server ends before the run does: there is no end to tell.
+            progress.changed().await.ok()?;
+            let run = progress.borrow_and_update().clone();
+            (run, Some(progress))
+        }
+    };
+    let name = if run.finished_at.is_some() { "finished" } else { "progress" };
+    let event = Event::default().event(name).json_data(&run).ok()?;
+    let next = match (run.finished_at, progress) {
+        (None, Some(progress)) => Next::Wait(progress),
+        (Some(_), _) | (None, None) => Next::Over,
+    };
+    Some((Ok(event), next))
+}
+
+/// Removes orphans of a store.
+#[utoipa::path(post, path = "/api/v1/stores/{store}/sweep", tag = "stores",
+    params(("store" = String, Path)), request_body = SweepRequest,
+    responses((status = 200, body = SweepReport), Errors))]
+pub async fn sweep(
+    State(app): State<Arc<App>>,
+    Who(actor): Who,
+    Names(store): Names<StoreName>,
+    Input(request): Input<SweepRequest>,
+) -> Answer<Json<SweepReport>> {
+    Ok(Json(vacuum::sweep(&app, &actor, &store, &request).await?))
+}
+
+/// Takes a store as it is, whatever its marker says.
+#[utoipa::path(post, path = "/api/v1/stores/{store}/reconcile", tag = "stores",
+    params(("store" = String, Path)),
+    responses((status = 200, body = ReconcileReport), Errors))]
+pub async fn reconcile(
+    State(app): State<Arc<App>>,
+    Who(actor): Who,
+    Names(store): Names<StoreName>,
+) -> Answer<Json<ReconcileReport>> {
+    Ok(Json(vacuum::reconcile(&app, &actor, &store).await?))
+}
+
+/// Recounts, looks at every replica, and heals when asked.
+#[utoipa::path(post, path = "/api/v1/verify", tag = "instance", request_body = VerifyRequest,
+    responses((status = 200, body = VerifyReport), Errors))]
+pub async fn verify(
+    State(app): State<Arc<App>>,
+    Who(actor): Who,
+    Input(request): Input<VerifyRequest>,
+) -> Answer<Json<VerifyReport>> {
+    Ok(Json(vacuum::verify(&app, &actor, &request).await?))
+}

@@ -1,0 +1,87 @@
+//! `/healthz`, `/readyz` and `/metrics`.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use tokio::sync::Mutex;
+
+use super::access::Caller;
+use super::errors::Failure;
+use super::site::Site;
+use crate::catalogue::CatalogueError;
+
+/// A commit that takes longer means that nobody can be served.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Probes may come as often as they like: one commit in this time has to do.
+const FRESH: Duration = Duration::from_secs(10);
+
+/// The last proof that the catalogue takes writes.
+#[derive(Debug, Default)]
+pub struct Readiness(Mutex<Option<Instant>>);
+
+pub async fn answer(site: &Arc<Site>, parts: &Parts) -> Result<Response, Failure> {
+    require_read(&parts.method)?;
+    if parts.uri.path() == "/readyz" {
+        site.readiness.prove(site).await?;
+    }
+    Ok(text("ok\n".to_owned(), "text/plain; charset=utf-8"))
+}
+
+/// Any token will do, and none is needed when the configuration says so.
+pub fn metrics(site: &Arc<Site>, caller: &Caller, method: &Method) -> Result<Response, Failure> {
+    require_read(method)?;
+    if !site.app.config.metrics_public && caller.actor.is_anonymous() {
+        return Err(caller.refusal());
+    }
+    let body = site.metrics.text(&site.app)?;
+    Ok(text(body, "application/openmetrics-text; version=1.0.0; charset=utf-8"))
+}
+
+fn require_read(method: &Method) -> Result<(), Failure> {
+    match *method {
+        Method::GET | Method::HEAD => Ok(()),
+        _ => Err(Failure::method_not_allowed("GET, HEAD")),
+    }
+}
+
+fn text(body: String, kind: &'static str) -> Response {
+    let mut response = body.into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+impl Readiness {
+    async fn prove(&self, site: &Site) -> Result<(), Failure> {
+        let unready =
+            |detail: String| Failure::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", detail);
+        if !site.listening.load(Ordering::SeqCst) {
+            return Err(unready("the server is starting or about to end".to_owned()));
+        }
+        let mut proved = self.0.lock().await;
+        if proved.is_some_and(|at| at.elapsed() < FRESH) {
+            return Ok(());
+        }
+        *proved = None;
+        let catalogue = &site.app.catalogue;
+        let write = catalogue.write(|tx| {
+            let now = tx.now();
+            tx.put_meta::<i64>("probe", &now.0)?;
+            Ok::<_, CatalogueError>(())
+        });
+        match tokio::time::timeout(PATIENCE, write).await {
+            Ok(Ok(())) => *proved = Some(Instant::now()),
+            Ok(Err(error)) => return Err(unready(error.to_string())),
+            Err(_) => {
+                return Err(unready("the catalogue takes no writes: is its disk well?".into()));
+            }
+        }
+        Ok(())
+    }
+}

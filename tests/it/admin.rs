@@ -1,0 +1,8 @@
+//! The admin API through its router, on real stores: the rules of SPEC 2, 3, 8, 9 and 10.
+
+mod access;
+mod house;
+mod leaving;
+mod links;
+mod scopes;
+mod stores;

@@ -1,0 +1,7 @@
+//! The public port, spoken to byte by byte (SPEC 4, 5, 6, 10).
+
+mod access;
+mod bench;
+mod limits;
+mod reads;
+mod uploads;
