@@ -7,7 +7,7 @@ use futures_util::{StreamExt, stream};
 
 use crate::api::{Count, CounterFinding, VerifyFinding, VerifyReport};
 use crate::catalogue::{Catalogue, CatalogueError, Counter, contributions};
-use crate::domain::{File, FileId, ReplicaState, StoreId, Topology};
+use crate::domain::{File, FileId, Replica, ReplicaState, StoreId, Topology};
 use crate::planner;
 use crate::stores::StoreError;
 use crate::transfer::Intent;
@@ -262,22 +262,60 @@ impl Maintenance {
         Ok(())
     }
 
-    /// Copies the file again into a store that should have it. False when nothing can be read or
-    /// the store takes nothing.
-    async fn heal(&self, id: FileId, to: StoreId, round: &Round) -> Result<bool, CatalogueError> {
-        if !round.available.contains(&to) {
+    /// Takes a replica back that was marked corrupt and whose bytes are right when they are read
+    /// again, or copies the file again. False when neither can be done.
+    async fn heal(
+        &self,
+        id: FileId,
+        store: StoreId,
+        round: &Round,
+    ) -> Result<bool, CatalogueError> {
+        if !round.available.contains(&store) {
             return Ok(false);
         }
         let Some(file) = self.catalogue().snapshot()?.file(id)? else { return Ok(false) };
+        if round.read && file.state(store) == Some(ReplicaState::Corrupt) {
+            let Ok(open) = self.transfer.stores.get(store) else { return Ok(false) };
+            if is_sound(open.backend.as_ref(), &file).await.is_ok_and(|sound| sound) {
+                return self.acquit(id, store).await;
+            }
+        }
+        self.copy_again(&file, store, round).await
+    }
+
+    async fn acquit(&self, id: FileId, store: StoreId) -> Result<bool, CatalogueError> {
+        self.catalogue()
+            .write(move |tx| {
+                let Some(mut file) = tx.file(id)? else { return Ok(false) };
+                let Some(replica) = file.replica(store).copied() else { return Ok(false) };
+                if replica.state != ReplicaState::Corrupt {
+                    return Ok(false);
+                }
+                let (state, verified_at) = (ReplicaState::Present, Some(tx.now()));
+                file.put_replica(Replica { state, verified_at, ..replica });
+                tx.put_file(&file)?;
+                Ok(true)
+            })
+            .await
+    }
+
+    /// Copies the file again into a store that should have it. False when nothing can be read or
+    /// the store takes nothing.
+    async fn copy_again(
+        &self,
+        file: &File,
+        to: StoreId,
+        round: &Round,
+    ) -> Result<bool, CatalogueError> {
         let settings = self.catalogue().settings();
         let topology = &settings.topology;
         let via = file.scopes().find(|scope| {
             let open = topology.link(*scope, to).is_some_and(|l| !l.policy.read_only);
-            let sources = planner::download_order(topology, *scope, &file);
+            let sources = planner::download_order(topology, *scope, file);
             open && sources.iter().any(|s| *s != to && round.available.contains(s))
         });
         let Some(via) = via else { return Ok(false) };
-        let intent = Intent { file: id, digest: file.digest, size: file.size, to, via };
+        let intent = Intent { file: file.id, digest: file.digest, size: file.size, to, via };
         let granted = self.transfer.intend(vec![intent]).await?;
         let Some(Ok(granted)) = granted.into_iter().next() else { return Ok(false) };
         match self.transfer.fulfil(&granted, || {}, &|source| source).await {

@@ -5,7 +5,7 @@ use futures_util::{StreamExt, stream};
 
 use crate::api::{Count, MoveAction, MoveView};
 use crate::catalogue::CatalogueError;
-use crate::domain::{File, ReplicaState, Timestamp, Topology};
+use crate::domain::{File, ReplicaState, StoreId, Timestamp, Topology};
 
 use super::Maintenance;
 use super::live::{Live, Trouble};
@@ -33,14 +33,7 @@ impl Maintenance {
             }
             let name = self.catalogue().settings().topology.store_name(*store);
             live.enter("finish", None, Some(name.clone()));
-            let summary = self.transfer.reap_store(*store).await?;
-            if summary.failed > 0 {
-                let problem = summary.problem.unwrap_or_default();
-                let cause = format!("deletions have to be repeated: {problem}");
-                let trouble =
-                    Trouble { phase: "finish", scope: None, store: Some(&name), cause: &cause };
-                live.error(trouble, Count { files: summary.failed, bytes: 0 }, &[]);
-            }
+            self.finish_deletions(live, *store, &name).await?;
             let back = self.recheck(*store).await?;
             if back > 0 {
                 live.warn(format!("{back} missing replicas are back in {name}"));
@@ -48,6 +41,25 @@ impl Maintenance {
         }
         live.enter("expire", None, None);
         Ok(self.expire_tombstones(live, now).await? && self.delete_unreferenced(live).await?)
+    }
+
+    /// Deletes what was given up before and is due: at the beginning what earlier runs left, at the
+    /// end what this one deferred.
+    pub(super) async fn finish_deletions(
+        &self,
+        live: &Live,
+        store: StoreId,
+        name: &str,
+    ) -> Result<(), CatalogueError> {
+        let summary = self.transfer.reap_store(store).await?;
+        if summary.failed > 0 {
+            let problem = summary.problem.unwrap_or_default();
+            let cause = format!("deletions have to be repeated: {problem}");
+            let trouble =
+                Trouble { phase: "finish", scope: None, store: Some(name), cause: &cause };
+            live.error(trouble, Count { files: summary.failed, bytes: 0 }, &[]);
+        }
+        Ok(())
     }
 
     async fn expire_tombstones(&self, live: &Live, now: Timestamp) -> Result<bool, CatalogueError> {

@@ -37,6 +37,7 @@ impl Maintenance {
             }
             let name = self.catalogue().settings().topology.store_name(*store);
             live.enter("sweep", None, Some(name.clone()));
+            self.finish_deletions(live, *store, &name).await?;
             let problem = match self.sweep_store(*store, false, Some(live)).await {
                 Ok(report) => {
                     if report.deleted > 0 {

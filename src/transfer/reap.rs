@@ -128,7 +128,9 @@ impl Transfer {
         clean_dir(&self.spool);
         self.clean_staging();
         let horizon = self.horizon_at_start().await?;
-        self.urls.set_horizon(horizon);
+        let settings = self.catalogue.settings();
+        let remote = settings.topology.stores.values().filter(|s| s.is_remote());
+        self.urls.set_horizon(horizon, remote.map(|s| s.id).collect());
         Ok(())
     }
 
@@ -150,6 +152,9 @@ impl Transfer {
                 self.catalogue.snapshot()?.marked(ReplicaState::Writing, store, None, PAGE)?;
             if page.is_empty() {
                 return Ok(());
+            }
+            for file in &page {
+                self.urls.never_issued(store, file.id);
             }
             self.catalogue
                 .write(move |tx| {

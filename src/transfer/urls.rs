@@ -1,6 +1,6 @@
 //! Who may still be reading an object without a row: issued URLs and proxied reads (SPEC 7).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,8 +14,11 @@ struct Readers {
     proxied: HashMap<(StoreId, FileId), usize>,
     /// When the last URL issued for a store expires.
     stores: HashMap<StoreId, Timestamp>,
-    /// URLs of an earlier process may be read until then.
+    /// URLs of an earlier process may be read until then, in the stores that hand out any.
     horizon: Timestamp,
+    remote: HashSet<StoreId>,
+    /// Objects that were still being written when the earlier process ended: it issued no URL.
+    unread: HashSet<(StoreId, FileId)>,
     /// The latest expiry of any URL issued by this process.
     latest: Timestamp,
     /// Expired rows are cleared when the map has doubled.
@@ -40,9 +43,17 @@ fn sane(mutex: &Mutex<Readers>) -> MutexGuard<'_, Readers> {
 }
 
 impl IssuedUrls {
-    /// Objects that other processes may have issued URLs for are kept until `until`.
-    pub fn set_horizon(&self, until: Timestamp) {
-        sane(&self.readers).horizon = until;
+    /// Objects that an earlier process may have issued URLs for are kept until `until`: those in
+    /// the `remote` stores.
+    pub fn set_horizon(&self, until: Timestamp, remote: HashSet<StoreId>) {
+        let mut readers = sane(&self.readers);
+        readers.horizon = until;
+        readers.remote = remote;
+    }
+
+    /// No earlier process can have issued a URL for this object.
+    pub fn never_issued(&self, store: StoreId, file: FileId) {
+        sane(&self.readers).unread.insert((store, file));
     }
 
     /// Registers a URL that is about to be issued at `now` and is valid for `ttl`.
@@ -74,13 +85,14 @@ impl IssuedUrls {
             return None;
         }
         let issued = readers.urls.get(&(store, file)).copied().unwrap_or_default();
-        Some(issued.max(readers.horizon))
+        let waits = readers.remote.contains(&store) && !readers.unread.contains(&(store, file));
+        Some(if waits { issued.max(readers.horizon) } else { issued })
     }
 
     /// True when deletions in the store may have to wait at `now`: some reader holds no row.
     pub fn any_waiting(&self, store: StoreId, now: Timestamp) -> bool {
         let readers = sane(&self.readers);
-        readers.horizon > now
+        (readers.remote.contains(&store) && readers.horizon > now)
             || readers.proxied.keys().any(|(s, _)| *s == store)
             || readers.stores.get(&store).is_some_and(|expires| *expires > now)
     }
@@ -119,7 +131,10 @@ mod tests {
         let read = urls.proxied(store, file);
         assert_eq!(urls.due(store, file), None);
         drop(read);
-        urls.set_horizon(Timestamp(90_000_000));
+        urls.set_horizon(Timestamp(90_000_000), HashSet::from([store]));
         assert_eq!(urls.due(store, file), Some(Timestamp(90_000_000)));
+        assert_eq!(urls.due(StoreId(2), file), Some(Timestamp(0)), "a local store has no URLs");
+        urls.never_issued(store, FileId(3));
+        assert_eq!(urls.due(store, FileId(3)), Some(Timestamp(0)));
     }
 }

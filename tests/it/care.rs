@@ -381,3 +381,74 @@ async fn a_deletion_whose_answer_was_lost_is_repeated() {
     house.is_settled(&run).await;
     assert!(Arc::strong_count(&house.transfer) > 0);
 }
+
+#[tokio::test]
+async fn a_deferred_delete_counts_as_done_and_waits_for_the_urls_that_were_issued() {
+    let house = pair(2).await;
+    is_complete(&house.vacuum().await);
+    let (a, far) = (support::digest(&body("f0", 10)), house.shelf("far"));
+    let id = house.file(a).expect("file").id;
+    let minute = Duration::from_mins(1);
+    house.transfer.urls.issue(far.id, id, house.clock.now(), minute);
+    house.link("s", "far", None, crate::house::drain()).await;
+    let run = house.vacuum().await;
+    is_complete(&run);
+    assert_eq!(run.removed.files, 2);
+    assert_eq!(house.state(a, "far"), Some(ReplicaState::Deleting));
+    assert_eq!(far.memory.count(), 1, "only the one with a URL stays");
+    let again = house.vacuum().await;
+    assert_eq!((again.outcome, again.moves), (Outcome::Complete, Some(Vec::new())));
+    house.clock.advance(2 * minute);
+    house.maintenance.spawn_timer();
+    for _ in 0..200 {
+        if house.state(a, "far").is_none() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!((far.memory.count(), house.state(a, "far")), (0, None));
+    house.maintenance.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn uploads_beside_a_draining_run_are_neither_lost_nor_counted_wrong() {
+    let mut house = House::new();
+    for name in ["old", "new"] {
+        house.store(name).await;
+        house.link("s", name, None, plain()).await;
+    }
+    house.link("s", "old", Some(200), plain()).await;
+    for i in 0..100 {
+        house.put("s", &format!("f{i}"), 20).await;
+    }
+    house.link("s", "new", Some(100), plain()).await;
+    // Uploads go on into the store that is being emptied: it is not read_only.
+    let policy = Policy { drain: hayloft::domain::Drain::Anywhere, ..plain() };
+    house.link("s", "old", Some(200), policy).await;
+    let id = house.maintenance.start().await.expect("started").id.expect("id");
+    // The same files again, while they move, and new ones.
+    for i in 0..100 {
+        house.put_bytes("s", &format!("again{i}"), body(&format!("f{i}"), 20)).await;
+        house.put("s", &format!("new{i}"), 20).await;
+    }
+    house.end_of(id).await;
+    let run = house.vacuum().await;
+    is_complete(&run);
+    for i in 0..100 {
+        for path in [format!("f{i}"), format!("new{i}")] {
+            assert_eq!(house.places(support::digest(&body(&path, 20))), "new", "{path}");
+        }
+    }
+    assert_eq!(house.shelf("old").memory.count(), 0);
+    house.check().await;
+}
+
+#[tokio::test]
+async fn a_dry_run_reports_a_store_that_is_down_and_notes_nothing() {
+    let house = pair(1).await;
+    house.shelf("far").faulty.unplug();
+    let dry = house.dry().await;
+    assert_eq!((dry.outcome, dry.moves.as_deref()), (Outcome::Incomplete, Some(&[][..])));
+    assert!(dry.errors.iter().any(|e| e.phase == "stores"), "{:?}", causes(&dry));
+    assert!(house.catalogue().snapshot().expect("read").runs(9).expect("runs").is_empty());
+}
