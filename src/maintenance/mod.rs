@@ -28,6 +28,7 @@ mod history;
 mod last;
 mod live;
 mod marker;
+mod notify;
 mod pace;
 mod recheck;
 mod reconcile;
@@ -103,6 +104,7 @@ pub struct Maintenance {
     raising: tokio::sync::Mutex<()>,
     next: Mutex<Option<Timestamp>>,
     planned: tokio::sync::Mutex<Option<(Instant, Arc<Run>)>>,
+    notifier: notify::Notifier,
     tasks: TaskTracker,
     stopping: CancellationToken,
 }
@@ -122,9 +124,11 @@ impl Maintenance {
         config: Arc<Config>,
         patience: Duration,
     ) -> Arc<Self> {
+        let notifier = notify::Notifier::new(&config);
         Arc::new(Self {
             transfer,
             config,
+            notifier,
             patience,
             current: Mutex::default(),
             steering: tokio::sync::Mutex::default(),

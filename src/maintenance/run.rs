@@ -79,6 +79,7 @@ impl Maintenance {
                 tracing::error!(%error, "a run could not be recorded");
                 run.outcome = Outcome::Failed;
             }
+            self.notifier.run_ended(&self.tasks, &run, self.now());
             tracing::info!(run = live.id, outcome = ?run.outcome, moved = run.moved.files,
                 copied = run.copied.files, removed = run.removed.files, "a run has ended");
         }
@@ -120,12 +121,19 @@ impl Maintenance {
         Ok(looked)
     }
 
+    /// Tells whoever wants to know when a store was lost or came back.
+    pub(super) fn note_state(&self, id: StoreId, state: &HealthState) {
+        let name = self.catalogue().settings().topology.store_name(id);
+        self.notifier.store_seen(&self.tasks, (id, &name), state, self.now());
+    }
+
     /// Reads every marker, all at once; each look has its own time-out.
     pub(super) async fn look_at_stores(&self) -> Looked {
         let settings = self.catalogue().settings();
         let stores: Vec<StoreId> = settings.topology.stores.keys().copied().collect();
         let looks = stores.into_iter().map(|id| async move {
             let state = self.transfer.stores.look(id).await;
+            self.note_state(id, &state);
             (id, state)
         });
         let mut looked = Looked::default();

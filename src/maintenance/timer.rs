@@ -152,7 +152,10 @@ impl Maintenance {
             .stores()
             .into_iter()
             .filter(|s| self.transfer.stores.last_seen(*s) != HealthState::Ok);
-        let looks = doubtful.map(|store| self.transfer.stores.look(store));
+        let looks = doubtful.map(|store| async move {
+            let state = self.transfer.stores.look(store).await;
+            self.note_state(store, &state);
+        });
         tokio::select! {
             _ = futures_util::future::join_all(looks) => {}
             () = self.stopping.cancelled() => {}

@@ -75,17 +75,17 @@ pub fn open(config: &BackendConfig) -> Result<Arc<dyn Backend>, StoreError> {
     })
 }
 
-/// The part of an object of `size` bytes that `range` asks for: cut at the end of the object.
-/// `Failed` when it begins behind the end.
+/// The part of an object of `size` bytes that `range` asks for. `Mismatch` when it reaches behind the
+/// end: whoever asks knows the file's size, so the object is not the file.
 fn clip(range: Option<Range<u64>>, size: u64) -> Result<Range<u64>, StoreError> {
     let Some(range) = range else { return Ok(0..size) };
-    if range.start > size {
-        let start = range.start;
-        return Err(StoreError::Failed(format!(
-            "the range begins at byte {start}, the object ends at byte {size}"
+    if range.end > size || range.start > range.end {
+        return Err(StoreError::Mismatch(format!(
+            "bytes {} to {} are wanted, the object ends at byte {size}",
+            range.start, range.end
         )));
     }
-    Ok(range.start..range.end.clamp(range.start, size))
+    Ok(range)
 }
 
 /// What a store knows about an object without reading it.
@@ -190,7 +190,8 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// takes no bytes before its first `write_marker`.
     async fn put(&self, digest: &Digest, size: u64, body: Body) -> Result<Stored, StoreError>;
 
-    /// Reads the object, or the given byte range of it. An S3 error answer is never content.
+    /// Reads the object, or the given byte range of it; `Mismatch` when the object ends before the
+    /// range does. An S3 error answer is never content.
     /// A body cut short ends in an `Err` item.
     async fn get(
         &self,

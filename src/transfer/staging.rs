@@ -1,7 +1,7 @@
 //! Receiving a body: once, in constant memory, through the hash into a temporary file.
 //!
-//! Chunks are gathered up to a mebibyte and handed to a blocking thread that hashes and writes
-//! them while the next mebibyte arrives; a slow client holds no thread. Small bodies stay in memory.
+//! Chunks are gathered and handed to a blocking thread that hashes and writes them while the next
+//! ones arrive; a slow client holds no thread. Small bodies stay in memory.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -21,7 +21,7 @@ use crate::stores::ByteStream;
 /// Bodies up to this size are kept in memory.
 const SMALL: usize = 64 << 10;
 /// Bytes gathered before they are written.
-const GATHER: usize = 1 << 20;
+const GATHER: usize = 256 << 10;
 
 /// Where a received body lies.
 #[derive(Debug)]

@@ -255,6 +255,16 @@ async fn a_vanished_replica_is_marked_and_the_second_store_serves() {
 }
 
 #[tokio::test]
+async fn a_replica_cut_short_is_marked_and_the_second_store_serves() {
+    let rig = Rig::new(None).await;
+    rig.put("x", b"hello").await.expect("put");
+    rig.copy(b"hello").await.expect("copy");
+    rig.a.2.plant(&digest(b"hello"), Bytes::from_static(b"hel"));
+    assert_eq!(rig.get(b"hello").await.expect("get"), b"hello");
+    assert_eq!(rig.file(b"hello").expect("file").state(rig.a.0), Some(ReplicaState::Corrupt));
+}
+
+#[tokio::test]
 async fn an_unplugged_store_marks_nothing_missing() {
     let rig = Rig::new(None).await;
     rig.put("x", b"hello").await.expect("put");

@@ -53,7 +53,10 @@ pub async fn serve(global: &Global) -> Result<Ended> {
     let reloading = tokio::spawn(reload_level(global.clone(), level));
     let served = crate::server::serve(Arc::clone(&app), config).await;
     reloading.abort();
-    served.map(|()| Ended::Done)
+    let closed = app.shutdown().await;
+    served?;
+    closed?;
+    Ok(Ended::Done)
 }
 
 /// At SIGHUP the log level is read again; a bad file leaves everything as it is.

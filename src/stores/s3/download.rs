@@ -33,7 +33,12 @@ impl S3Store {
             None => Some(open(&self.client, &key, None).await),
         };
         let trouble = match opened {
-            Some(Ok(body)) => return Ok(body.stream()),
+            Some(Ok(body)) => {
+                // A provider cuts the range where the object ends.
+                let size = body.end.unwrap_or(u64::MAX);
+                clip(range, size)?;
+                return Ok(body.stream());
+            }
             Some(Err(trouble)) => trouble,
             None => Trouble::new(Kind::Range, "the range is empty", ""),
         };
@@ -42,7 +47,7 @@ impl S3Store {
                 self.require_marker().await?;
                 Err(StoreError::NotFound)
             }
-            // An empty range, or one at the very end, is no error; one behind the end is.
+            // An empty range is no error; one behind the end is.
             Kind::Range => {
                 let Some(head) = self.head(&key).await? else {
                     self.require_marker().await?;
@@ -116,6 +121,10 @@ fn extent(response: &Response, range: Option<&Range<u64>>) -> Result<(u64, Optio
                 }
                 _ => wrong("the provider sends another range than was asked for"),
             }
+        }
+        // All there is, from the first byte on: some gateways call that no range.
+        (StatusCode::OK, Some(range)) if range.start == 0 && length == Some(range.end) => {
+            Ok((0, length))
         }
         (StatusCode::OK, Some(_)) => wrong("the provider ignores ranges"),
         (status, _) => wrong(&format!("the provider answers {status} to a read")),
