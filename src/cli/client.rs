@@ -32,9 +32,16 @@ pub struct Refused(pub Problem);
 
 /// An answer: the JSON text as the server sent it, for programs, and its meaning, for people.
 #[derive(Debug, Clone)]
-pub struct Answer(pub Bytes);
+pub struct Answer(pub Bytes, pub Option<String>);
 
 impl Answer {
+    /// The body, and the remark that the server has for people.
+    pub async fn of(response: Response) -> Result<Self> {
+        let notice = response.headers().get("hayloft-notice");
+        let notice = notice.and_then(|v| v.to_str().ok()).map(str::to_owned);
+        Ok(Self(response.bytes().await.context("the answer was cut short")?, notice))
+    }
+
     pub fn read<T: DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_slice(&self.0)
             .context("the server's answer has another shape than expected: is it the same version?")
@@ -84,7 +91,7 @@ impl Client {
             *request.body_mut() = Some(Body::from(body));
         }
         let response = accepted(self.transport.send(request).await?).await?;
-        Ok(Answer(response.bytes().await.context("the answer was cut short")?))
+        Answer::of(response).await
     }
 
     /// A request to any path of the server, for [`Client::send`].

@@ -83,7 +83,7 @@ async fn read_body(digest: &Digest, size: u64, body: Body) -> Result<Bytes, Stor
             Ok(bytes.into())
         }
         Body::Bytes(bytes) => Ok(bytes),
-        Body::Stream(mut source) => {
+        Body::Stream(mut source) | Body::Local { stream: mut source, .. } => {
             let mut intake = Intake::new(size);
             let mut bytes = BytesMut::new();
             for chunk in collect(&mut source, size).await? {

@@ -129,6 +129,10 @@ pub enum Body {
     Bytes(Bytes),
     /// Bytes whose identity is not proved: the backend hashes while it reads and refuses a mismatch.
     Stream(ByteStream),
+    /// The same, of an object that lies in a file on this machine: a backend that must know a part's
+    /// checksum before it sends the part hashes the stream, and sends from the file without holding
+    /// the part in memory.
+    Local { path: PathBuf, stream: ByteStream },
 }
 
 impl fmt::Debug for Body {
@@ -137,6 +141,7 @@ impl fmt::Debug for Body {
             Self::Verified(path) => write!(f, "Verified({})", path.display()),
             Self::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
             Self::Stream(_) => f.write_str("Stream"),
+            Self::Local { path, .. } => write!(f, "Local({})", path.display()),
         }
     }
 }

@@ -186,7 +186,11 @@ impl Transfer {
             Ok(stream) => wrap(as_source(stream)),
             Err(error) => return self.blame(source, file, error).await,
         };
-        match target.backend.put(&file.digest, file.size, Body::Stream(stream)).await {
+        let body = match open.backend.local_path(&file.digest) {
+            Some(path) => Body::Local { path, stream },
+            None => Body::Stream(stream),
+        };
+        match target.backend.put(&file.digest, file.size, body).await {
             Ok(stored) => Ok(stored.verified),
             Err(error @ (StoreError::Mismatch(_) | StoreError::Source(_))) => {
                 self.blame(source, file, error).await

@@ -383,7 +383,7 @@ async fn bad_input_gets_a_message_and_changes_nothing() {
     ];
     let refused = instance.refused(&dead);
     assert!(refused["detail"].as_str().expect("detail").contains("127.0.0.1:9"), "{refused}");
-    instance.refused(&["scope", "create", "true"]);
+    assert_eq!(instance.cli(&["scope", "create", "true"]).code, 2);
     instance.ok(&["scope", "create", "s"]);
     let unknown = instance.refused(&[
         "scope",

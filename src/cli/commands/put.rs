@@ -100,5 +100,5 @@ pub async fn upload(
     });
     *request.body_mut() = Some(Body::wrap_stream(chunks));
     let response = client.send(request).await?;
-    Ok(Answer(response.bytes().await.context("the answer was cut short")?))
+    Answer::of(response).await
 }

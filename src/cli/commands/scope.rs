@@ -54,7 +54,11 @@ async fn manage(
         }
         ScopeChangeArgs::RemoveStore { store, force } => {
             let answer = client.delete(&format!("{url}/stores/{store}?force={force}")).await?;
-            output.done(&answer, &format!("Unlinked {store} from {scope}."))
+            output.done(&answer, &format!("Unlinked {store} from {scope}."))?;
+            if let Some(notice) = &answer.1 {
+                output.note(notice);
+            }
+            Ok(())
         }
         ScopeChangeArgs::DefaultStore { store } => {
             let request = crate::api::DefaultStore { store };

@@ -72,7 +72,7 @@ pub fn link_notes(link: &LinkView) -> String {
         let held = bytes(kept.bytes);
         text += &format!("\n{}: {files} ({held}) retained for scope {}", link.store, kept.scope);
     }
-    text + &warnings(&format!("{}: ", link.store), &link.warnings)
+    text + &warnings("", &link.warnings)
 }
 
 fn link_state(state: LinkState) -> &'static str {

@@ -180,7 +180,9 @@ impl Backend for LocalStore {
                 let digest = *digest;
                 self.blocking(move |disk| disk.put_known(&digest, &[bytes])).await?;
             }
-            Body::Stream(stream) => self.put_stream(digest, size, stream).await?,
+            Body::Stream(stream) | Body::Local { stream, .. } => {
+                self.put_stream(digest, size, stream).await?;
+            }
         }
         Ok(Stored { verified: true })
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// KiB for all bodies together: enough for a few parts, or hundreds of small objects.
-const TOTAL: u32 = 40 << 10;
+const TOTAL: u32 = 24 << 10;
 static BUDGET: Semaphore = Semaphore::const_new(TOTAL as usize);
 
 /// A share of the budget; given back when the last clone goes.

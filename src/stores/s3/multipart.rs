@@ -106,9 +106,18 @@ impl S3Store {
             }
             Body::Bytes(bytes) => {
                 let stream = Box::pin(futures_util::stream::once(async { Ok(bytes) }));
-                upload.send_stream(stream, digest, size).await
+                upload.send_stream(stream, None, digest, size).await
             }
-            Body::Stream(stream) => upload.send_stream(stream, digest, size).await,
+            Body::Stream(stream) => upload.send_stream(stream, None, digest, size).await,
+            Body::Local { path, stream } => {
+                let file = off_thread(move || open_source(&path, size)).await;
+                match file {
+                    Ok(file) => {
+                        upload.send_stream(stream, Some(Arc::new(file)), digest, size).await
+                    }
+                    Err(e) => Err(e),
+                }
+            }
         };
         if let Err(error) = sent {
             upload.abort().await;
@@ -210,6 +219,7 @@ impl Upload {
     async fn send_stream(
         &mut self,
         mut stream: ByteStream,
+        file: Option<Arc<File>>,
         digest: &Digest,
         size: u64,
     ) -> Result<(), StoreError> {
@@ -219,7 +229,11 @@ impl Upload {
         let mut left = size;
         for number in 1.. {
             let len = part.min(left);
-            let payload = if part <= LARGEST_IN_MEMORY {
+            let payload = if let Some(file) = &file {
+                let sha256 = passed_part(&mut stream, &mut rest, &mut intake, len).await?;
+                let (file, offset) = (Arc::clone(file), size - left);
+                Payload::File { file, offset, len, sha256 }
+            } else if part <= LARGEST_IN_MEMORY {
                 let share = budget::take(len).await;
                 let bytes = memory_part(&mut stream, &mut rest, &mut intake, len).await?;
                 hashed(bytes, share).await?
@@ -366,6 +380,23 @@ pub(super) async fn memory_part(
         part.extend_from_slice(&next_piece(stream, rest, intake, missing).await?);
     }
     Ok(part.freeze())
+}
+
+/// The SHA-256 of the next bytes of the source, which stay where they are.
+async fn passed_part(
+    stream: &mut ByteStream,
+    rest: &mut Bytes,
+    intake: &mut Intake,
+    len: u64,
+) -> Result<[u8; 32], StoreError> {
+    let mut hasher = Sha256::new();
+    let mut missing = len;
+    while missing > 0 {
+        let piece = next_piece(stream, rest, intake, missing).await?;
+        missing -= piece.len() as u64;
+        hasher.update(&piece);
+    }
+    Ok(hasher.finalize().into())
 }
 
 /// A big part of a stream goes through an unnamed file, since its digest must be known before it

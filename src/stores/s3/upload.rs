@@ -41,7 +41,9 @@ impl S3Store {
             let payload = match body {
                 Body::Verified(path) => load(path, size).await?,
                 Body::Bytes(bytes) => hashed(bytes, None).await?,
-                Body::Stream(mut stream) => gather(&mut stream, digest, size).await?,
+                Body::Stream(mut stream) | Body::Local { mut stream, .. } => {
+                    gather(&mut stream, digest, size).await?
+                }
             };
             self.put_whole(&key, payload).await?;
         } else {
