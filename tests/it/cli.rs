@@ -116,8 +116,6 @@ scope manage media edit-store cold --drain --no-drain
 scope manage media edit-store cold --drain --drain-to local
 scope manage media edit-store cold --populate --no-populate
 scope manage media edit-store cold --policy {} --populate
-scope manage media edit-store cold --policy {\"colour\":1}
-scope manage media edit-store cold --policy {\"populate\":true,\"drain\":true}
 scope manage media edit-store cold --upload-priority 99999999999
 scope manage media edit-store cold --soft-max-size 80XB
 scope manage media set

@@ -1,6 +1,6 @@
 //! `hayloft scope …`
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::api::{LinkChange, LinkView, PolicyChange, ScopeChange, ScopeCreate, ScopeView};
 use crate::cli::Ended;
@@ -43,12 +43,12 @@ async fn manage(
     let url = format!("scopes/{scope}");
     match change {
         ScopeChangeArgs::AddStore { store, link } => {
-            let change = link_change(&link, false);
+            let change = link_change(&link, false)?;
             let answer = client.put(&format!("{url}/stores/{store}"), &change).await?;
             linked(&answer, &format!("Linked {store} to {scope}."), output)
         }
         ScopeChangeArgs::EditStore { store, link, force } => {
-            let change = link_change(&link, force);
+            let change = link_change(&link, force)?;
             let answer = client.patch(&format!("{url}/stores/{store}"), &change).await?;
             linked(&answer, &format!("Changed the link of {scope} to {store}."), output)
         }
@@ -79,9 +79,9 @@ fn linked(answer: &Answer, sentence: &str, output: Output) -> Result<()> {
 }
 
 /// The request that the options mean.
-pub fn link_change(args: &LinkArgs, force: bool) -> LinkChange {
+pub fn link_change(args: &LinkArgs, force: bool) -> Result<LinkChange> {
     let policy = match &args.policy {
-        Some(policy) => policy.as_change(),
+        Some(policy) => policy.as_change().context("the policy cannot be taken")?,
         None => PolicyChange {
             populate: flag(args.populate, args.no_populate),
             drain: drain(args),
@@ -90,12 +90,12 @@ pub fn link_change(args: &LinkArgs, force: bool) -> LinkChange {
             soft_max_size: args.soft_max_size.map(|limit| limit.0),
         },
     };
-    LinkChange {
+    Ok(LinkChange {
         upload_priority: args.upload_priority.map(|p| p.0),
         download_priority: args.download_priority.map(|p| p.0),
         policy: (policy != PolicyChange::default()).then_some(policy),
         force,
-    }
+    })
 }
 
 fn drain(args: &LinkArgs) -> Option<Drain> {
