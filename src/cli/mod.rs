@@ -42,8 +42,35 @@ impl Ended {
     }
 }
 
-/// Runs one command line; the exit codes are those of SPEC 9.
-pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+/// Enough for the disk, and a bound on memory: each thread that reads holds a buffer.
+const BLOCKING_THREADS: usize = 64;
+
+/// The whole program: sets up TLS and the runtime, runs one command line and returns its exit code
+/// (SPEC 9).
+pub fn main(arguments: Vec<OsString>) -> ExitCode {
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        eprintln!("error: another TLS provider is installed already");
+        return ExitCode::FAILURE;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .build();
+    match runtime {
+        Ok(runtime) => {
+            let code = runtime.block_on(run(arguments));
+            // A read of standard input that nobody waits for any more must not keep us alive.
+            runtime.shutdown_background();
+            code
+        }
+        Err(e) => {
+            eprintln!("error: cannot start the runtime: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Vec<OsString>) -> ExitCode {
     let cli = match Cli::read(arguments) {
         Ok(cli) => cli,
         Err(e) => return usage(&e),

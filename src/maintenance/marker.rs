@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 
 use crate::catalogue::CatalogueError;
 use crate::domain::{Store, StoreId};
+use crate::stores::StoreError;
 use crate::transfer::{RAISING, marker_of};
 
 use super::Maintenance;
@@ -86,6 +87,11 @@ impl Maintenance {
         for (id, result) in futures_util::future::join_all(jobs).await {
             match result {
                 Ok(()) => written.push(id),
+                // A full disk is what the run is there to relieve: the old marker is still ours and
+                // accepted, and the next run writes the new one.
+                Err(StoreError::Full(why)) => {
+                    tracing::warn!(store = id.0, why, "no room for a marker of this generation");
+                }
                 Err(error) => {
                     failed.insert(id, format!("its marker could not be written: {error}"));
                 }

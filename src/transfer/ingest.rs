@@ -200,10 +200,7 @@ impl Transfer {
                 .choose(&settings.topology, request.scope, Some(staged.size), None, &mut tried)
                 .await;
             // The staged bytes serve again; the new place stays unused.
-            (chosen, _) = next.map_err(|_| UploadError::StoreFailing {
-                problem: error.to_string(),
-                retry_after: RETRY_AFTER,
-            })?;
+            (chosen, _) = next.map_err(|_| no_other_store(&error, staged.size))?;
         }
     }
 
@@ -322,6 +319,14 @@ impl Transfer {
                 })
             })
             .await
+    }
+}
+
+/// Why an upload ends when its store failed after the body and no other one takes it.
+fn no_other_store(error: &StoreError, size: u64) -> UploadError {
+    match error {
+        StoreError::Full(_) => UploadError::Insufficient { size },
+        other => UploadError::StoreFailing { problem: other.to_string(), retry_after: RETRY_AFTER },
     }
 }
 

@@ -221,6 +221,9 @@ async fn when_the_store_fails_after_the_body_the_next_one_takes_it() {
     rig.a.1.inject(Operation::Put, When::Always, Fault::Failed);
     let done = rig.put("x", b"hello").await.expect("put");
     assert_eq!((done.store.as_str(), rig.usage(rig.a.0).0), ("b", 0));
+    rig.b.1.inject(Operation::Put, When::Nth(1), Fault::Full);
+    let full = rig.put("y", b"other").await;
+    assert!(matches!(full, Err(UploadError::Insufficient { size: 5 })), "{full:?}");
     rig.b.1.inject(Operation::Put, When::Always, Fault::Failed);
     let failed = rig.put("y", b"other").await;
     assert!(matches!(failed, Err(UploadError::StoreFailing { .. })), "{failed:?}");

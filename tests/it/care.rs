@@ -149,6 +149,25 @@ async fn a_generation_is_raised_at_every_run_and_a_lost_marker_write_locks_nobod
 }
 
 #[tokio::test]
+async fn a_full_disk_is_relieved_although_its_marker_cannot_be_written() {
+    let house = pair(3).await;
+    is_complete(&house.vacuum().await);
+    let local = house.shelf("local");
+    for operation in [Operation::WriteMarker, Operation::Put] {
+        local.faulty.inject(operation, When::Always, Fault::Full);
+    }
+    house.limit_store("local", Some(0), None).await;
+    let run = house.vacuum().await;
+    is_complete(&run);
+    assert_eq!((run.removed.files, local.memory.count()), (3, 0));
+    local.faulty.heal();
+    is_complete(&house.vacuum().await);
+    let marker = local.memory.read_marker().await.expect("read").expect("marker");
+    let settings = house.catalogue().settings();
+    assert_eq!(marker.generation, settings.topology.stores[&local.id].generation);
+}
+
+#[tokio::test]
 async fn a_missing_replica_is_present_again_only_after_its_bytes_were_seen() {
     let house = pair(2).await;
     is_complete(&house.vacuum().await);
