@@ -4,6 +4,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
+pub use crate::domain::Count;
 use crate::domain::{
     Checksum, Digest, Policy, ReplicaState, ScopeName, ServeMode, StoreName, Timestamp,
 };
@@ -39,24 +40,6 @@ pub struct Problem {
     /// Further facts: `run` (id), `stores`, `files`, `bytes`, …
     #[serde(flatten)]
     pub extra: serde_json::Map<String, serde_json::Value>,
-}
-
-/// Files and bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
-pub struct Count {
-    pub files: u64,
-    pub bytes: u64,
-}
-
-impl Count {
-    pub fn add(&mut self, bytes: u64) {
-        self.files += 1;
-        self.bytes += bytes;
-    }
-
-    pub fn is_zero(self) -> bool {
-        self == Self::default()
-    }
 }
 
 // ---- files ----

@@ -74,6 +74,29 @@ impl fmt::Display for ByteSize {
     }
 }
 
+/// Files and bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Count {
+    pub files: u64,
+    pub bytes: u64,
+}
+
+impl Count {
+    pub fn new(files: u64, bytes: u64) -> Self {
+        Self { files, bytes }
+    }
+
+    /// Adds one file of `bytes`.
+    pub fn add(&mut self, bytes: u64) {
+        self.files = self.files.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    pub fn is_zero(self) -> bool {
+        self == Self::default()
+    }
+}
+
 /// Reads a limit: a size, or `none` for no limit.
 pub fn parse_limit(text: &str) -> Result<Option<ByteSize>, SizeError> {
     if text.trim().eq_ignore_ascii_case("none") { Ok(None) } else { text.parse().map(Some) }

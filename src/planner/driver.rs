@@ -9,8 +9,9 @@ use super::plan::{Action, Batch, Move, MoveResult, Phase};
 use super::report::{Cause, Over, Report};
 use super::snapshot::Snapshot;
 use super::units::{Unit, decide, is_idle, limit_of, used, waiting};
-use super::usage::{Count, Usage};
+use super::usage::Usage;
 use super::world::World;
+use crate::domain::Count;
 use crate::domain::{Digest, File, FileId, ScopeId, StoreId, Timestamp, Topology};
 
 /// Moves in a batch. The last file's decision may exceed it by a copy per scope.

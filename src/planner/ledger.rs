@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::plan::{Action, Batch, Move, MoveResult, Phase};
 use super::report::{Cause, ErrorClass, Limit, Obstacle, Over, Report, Retained};
-use super::usage::Count;
+use crate::domain::Count;
 use crate::domain::{Digest, File, ScopeId, StoreId, Topology};
 
 /// Digests shown per class of errors.

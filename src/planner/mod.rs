@@ -23,6 +23,7 @@ mod units;
 mod usage;
 mod world;
 
+pub use crate::domain::Count;
 pub use check::{Violation, check};
 pub use clean_up::{clean_up, is_residual};
 pub use decide::{Decision, Note};
@@ -41,5 +42,5 @@ pub use report::{Cause, ErrorClass, Limit, Obstacle, Over, Report, Retained};
 pub use shed::{shed_scope, shed_store};
 pub use snapshot::Snapshot;
 pub use units::ahead;
-pub use usage::{Count, Usage};
+pub use usage::Usage;
 pub use world::World;

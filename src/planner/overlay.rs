@@ -6,8 +6,9 @@ use std::ops::Bound::{Excluded, Included, Unbounded};
 use super::driver::Driver;
 use super::plan::{Move, MoveResult, Plan};
 use super::snapshot::Snapshot;
-use super::usage::{Count, Usage};
+use super::usage::Usage;
 use super::world::World;
+use crate::domain::Count;
 use crate::domain::{File, FileId, ReplicaState, ScopeId, StoreId, Timestamp};
 
 /// A base snapshot plus changed files. Its memory grows with the files that change, as does the

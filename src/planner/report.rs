@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::plan::Phase;
 use super::removal::Pin;
-use super::usage::Count;
+use crate::domain::Count;
 use crate::domain::{ByteSize, Digest, ScopeId, ScopeName, StoreId, StoreName, Topology};
 
 /// A limit that leaves no room.

@@ -1,6 +1,7 @@
 //! What the planner may see of the catalogue.
 
-use super::usage::{Count, Usage};
+use super::usage::Usage;
+use crate::domain::Count;
 use crate::domain::{File, FileId, ScopeId, StoreId, Timestamp};
 
 /// A consistent picture of files, replicas and counters at one moment.

@@ -7,8 +7,9 @@ use super::plan::Phase;
 use super::populate::populate;
 use super::shed::{shed_scope, shed_store};
 use super::snapshot::Snapshot;
-use super::usage::{Count, Usage};
+use super::usage::Usage;
 use super::world::World;
+use crate::domain::Count;
 use crate::domain::{Drain, File, Link, ScopeId, StoreId};
 
 /// One policy of one link, or one store's limit or clean-up.

@@ -2,31 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-
 use crate::domain::{File, Replica, ReplicaState, ScopeId, StoreId};
-
-/// Files and bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-pub struct Count {
-    pub files: u64,
-    pub bytes: u64,
-}
-
-impl Count {
-    pub fn new(files: u64, bytes: u64) -> Self {
-        Self { files, bytes }
-    }
-
-    pub fn add(&mut self, bytes: u64) {
-        self.files = self.files.saturating_add(1);
-        self.bytes = self.bytes.saturating_add(bytes);
-    }
-
-    pub fn is_zero(self) -> bool {
-        self == Self::default()
-    }
-}
 
 /// What limits are compared with (SPEC 2). Pairs that are absent hold 0 bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -54,7 +54,7 @@ store create cold s3 --bucket b --prefix p --region r --endpoint http://e --publ
 store create cold s3 --bucket b --credentials env
 store create cold s3 --bucket b --credentials file:/etc/key --checksum none --serve redirect
 store manage cold --max-size none --presign-ttl 10s --no-path-style --endpoint http://e
-store manage cold --access-key-id ID --secret-access-key-file /root/secret
+store manage cold --access-key-id ID --secret-access-key-file /etc/hayloft/secret
 store list
 store show cold
 store check cold

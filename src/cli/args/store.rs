@@ -78,7 +78,7 @@ pub enum StoreBackendArgs {
     /// A bucket of an S3 service
     #[command(after_help = "Example: hayloft store create cold s3 --bucket my-archive --prefix \
                             hay --endpoint https://s3.example.org \\\n           --access-key-id \
-                            AKIA… --secret-access-key-file /root/secret")]
+                            AKIA… --secret-access-key-file /etc/hayloft/secret")]
     S3 {
         /// The bucket; it has to exist
         #[arg(long)]
