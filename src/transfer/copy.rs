@@ -255,7 +255,7 @@ impl Transfer {
         let doubtful = match error {
             CopyError::Target { error, .. } if error.is_store_wide() => true,
             CopyError::Target { .. } => match self.stores.get(intent.to) {
-                Ok(open) => open.backend.delete(&intent.digest).await.is_err(),
+                Ok(open) => self.delete_bytes(&open, &intent.digest).await.is_err(),
                 Err(_) => true,
             },
             CopyError::NoSource { .. } | CopyError::Catalogue(_) => false,

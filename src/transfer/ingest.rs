@@ -251,7 +251,7 @@ impl Transfer {
         let there = match row.as_ref().and_then(|f| Some((f, f.state(open.id)?))) {
             Some((file, ReplicaState::Present)) => self.confirm(file, open.id).await,
             Some((file, ReplicaState::Deleting)) if self.is_doubtful(open.id, file.id) => {
-                open.backend.delete(&staged.digest).await.map_err(Setback::Store)?;
+                self.delete_bytes(open, &staged.digest).await.map_err(Setback::Store)?;
                 self.doubt(open.id, file.id, false);
                 false
             }
@@ -280,7 +280,7 @@ impl Transfer {
         if !matches!(row, Ok(file) if file.as_ref().is_none_or(|f| f.state(open.id).is_none())) {
             return;
         }
-        if let Err(error) = open.backend.delete(digest).await {
+        if let Err(error) = self.delete_bytes(open, digest).await {
             tracing::warn!(%error, "the bytes of a refused upload stay until the next sweep");
         }
     }

@@ -52,7 +52,7 @@ impl Transfer {
         // Under the key, with the row seen: from here on an upload finds the key doubtful.
         self.doubt(store, file, true);
         let Some(row) = row else { return Ok(Reaped::Gone) };
-        let deleted = tokio::time::timeout(PATIENCE, open.backend.delete(&row.digest)).await;
+        let deleted = tokio::time::timeout(PATIENCE, self.delete_bytes(&open, &row.digest)).await;
         let silent = |_| Err(StoreError::Unavailable("no answer to a deletion".to_owned()));
         if let Err(error) = deleted.unwrap_or_else(silent) {
             self.stores.report(store, &error);
@@ -72,6 +72,20 @@ impl Transfer {
         self.doubt(store, file, false);
         drop(key);
         Ok(Reaped::Gone)
+    }
+
+    /// Deletes an object, unless it was there before us and never became a replica: adopted objects
+    /// are not ours to delete, also when a copy onto them failed (SPEC 2). The caller holds the key.
+    pub(super) async fn delete_bytes(
+        &self,
+        open: &super::OpenStore,
+        digest: &crate::domain::Digest,
+    ) -> Result<(), StoreError> {
+        match self.catalogue.snapshot().and_then(|s| s.adopted(open.id, digest)) {
+            Ok(None) => open.backend.delete(digest).await,
+            Ok(Some(_)) => Ok(()),
+            Err(error) => Err(StoreError::Failed(error.to_string())),
+        }
     }
 
     /// Tries every due deletion of a store whose marker is ours. Returns how many went, and the time

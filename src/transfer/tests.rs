@@ -310,6 +310,23 @@ async fn a_failed_copy_leaves_neither_row_nor_bytes() {
 }
 
 #[tokio::test]
+async fn a_failed_copy_onto_an_adopted_object_leaves_it_there() {
+    for fault in [Fault::Failed, Fault::LoseAnswer, Fault::Unavailable] {
+        let rig = Rig::new(None).await;
+        rig.put("x", b"hello").await.expect("put");
+        let (b, adopted) = (rig.b.0, digest(b"hello"));
+        rig.b.2.plant(&adopted, Bytes::from_static(b"hello"));
+        let recorded = rig.transfer.catalogue.write(move |tx| tx.adopt(b, &adopted, 5)).await;
+        recorded.map_err(|e: CatalogueError| e).expect("adopted");
+        rig.b.1.inject(Operation::Put, When::Nth(1), fault);
+        assert!(rig.copy(b"hello").await.is_err(), "{fault:?}");
+        rig.transfer.reap_store(b).await.expect("reap");
+        let file = rig.file(b"hello").expect("file");
+        assert_eq!((file.state(b), rig.b.2.count()), (None, 1), "{fault:?}");
+    }
+}
+
+#[tokio::test]
 async fn the_last_readable_replica_is_never_given_up() {
     let rig = Rig::new(None).await;
     rig.put("x", b"hello").await.expect("put");
