@@ -102,7 +102,10 @@ impl Server {
     pub(super) fn reload(&self) {
         match self.0.tls.as_ref().map(Tls::reload) {
             Some(Ok(())) => tracing::info!("SIGHUP: certificate reloaded"),
-            Some(Err(error)) => tracing::error!("SIGHUP: the certificate stays: {error:#}"),
+            Some(Err(error)) => {
+                let error = format!("{error:#}");
+                tracing::error!(error, "SIGHUP: the certificate stays");
+            }
             None => {}
         }
     }

@@ -66,11 +66,11 @@ pub async fn serve(app: Arc<App>, config: Arc<Config>) -> Result<()> {
     let impatient = server.clone();
     let stop = async move {
         let signal = either(&mut terminate, &mut interrupt).await;
-        tracing::info!("{signal}: no new requests, draining");
+        tracing::info!(signal, "no new requests, draining");
         tell_manager(NotifyState::Stopping);
         tokio::spawn(async move {
             let signal = either(&mut terminate, &mut interrupt).await;
-            tracing::warn!("{signal} again: open connections are cut off");
+            tracing::warn!(signal, "once more: open connections are cut off");
             impatient.cut_off();
         });
     };

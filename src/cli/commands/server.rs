@@ -63,7 +63,7 @@ pub async fn serve(global: &Global) -> Result<Ended> {
 async fn reload_level(global: Global, level: Level) {
     let mut hangups = match signal(SignalKind::hangup()) {
         Ok(hangups) => hangups,
-        Err(e) => return tracing::warn!("cannot listen for SIGHUP: {e}"),
+        Err(e) => return tracing::warn!(error = %e, "cannot listen for SIGHUP"),
     };
     while hangups.recv().await.is_some() {
         let set = config(&global)
@@ -71,7 +71,7 @@ async fn reload_level(global: Global, level: Level) {
             .and_then(|config| level.set(&config.log.level).map(|()| config.log.level));
         match set {
             Ok(level) => tracing::info!(level, "log level reloaded"),
-            Err(e) => tracing::error!("SIGHUP: the configuration stays as it was: {e}"),
+            Err(e) => tracing::error!(error = e, "SIGHUP: the configuration stays as it was"),
         }
     }
 }

@@ -67,10 +67,15 @@ impl Instance {
     /// A running instance without a timer, with a write token for the port.
     pub async fn started(settings: &str) -> Self {
         let mut instance = Self::new(&format!("{settings}\n[maintenance]\nschedule = \"off\"\n"));
-        instance.start().await;
-        let made = instance.ok(&["token", "create", "--name", "t", "--role", "admin"]);
-        instance.token = made["token"].as_str().map(str::to_owned);
+        instance.start_and_sign_in().await;
         instance
+    }
+
+    /// Starts a new instance; requests to the port carry a token from now on.
+    pub async fn start_and_sign_in(&mut self) {
+        self.start().await;
+        let made = self.ok(&["token", "create", "--name", "t", "--role", "admin"]);
+        self.token = made["token"].as_str().map(str::to_owned);
     }
 
     /// The token that requests to the port carry.
