@@ -83,10 +83,24 @@ fn calls(code: &str) -> Vec<&str> {
         if !["trace", "debug", "info", "warn", "error"].contains(&level) {
             continue;
         }
-        let end = arguments.find(");").or_else(|| arguments.find("),")).unwrap_or(arguments.len());
-        found.push(&arguments[..end]);
+        found.push(&arguments[..end_of(arguments)]);
     }
     found
+}
+
+/// Where the parenthesis that was open before `arguments` is closed.
+fn end_of(arguments: &str) -> usize {
+    let (mut depth, mut in_text) = (1_usize, false);
+    let end = arguments.find(|c| {
+        match c {
+            '"' => in_text = !in_text,
+            '(' if !in_text => depth += 1,
+            ')' if !in_text => depth -= 1,
+            _ => {}
+        }
+        depth == 0
+    });
+    end.unwrap_or(arguments.len())
 }
 
 fn visit(dir: &Path, found: &mut Vec<(String, String)>) {

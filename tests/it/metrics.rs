@@ -362,7 +362,7 @@ async fn busy() -> (Instance, String) {
     (server, text)
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn every_query_of_the_dashboard_and_the_alerts_finds_what_it_asks_for() {
     let (server, text) = busy().await;
     let live = parse(&text);
@@ -391,7 +391,7 @@ async fn every_query_of_the_dashboard_and_the_alerts_finds_what_it_asks_for() {
     drop(server);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_numbers_are_those_of_what_was_done() {
     let (server, text) = busy().await;
     for line in [
@@ -468,7 +468,7 @@ fn promtool() -> Option<PathBuf> {
     named.or_else(found)
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn promtool_finds_no_fault_with_rules_and_metrics() {
     let Some(promtool) = promtool() else {
         eprintln!("promtool is not installed: skipped");
@@ -492,7 +492,7 @@ async fn promtool_finds_no_fault_with_rules_and_metrics() {
     assert!(done.status.success() && said.is_empty(), "{said}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_number_of_series_does_not_grow_with_the_files() {
     let (server, _) = busy().await;
     let before = metrics(&server).await.lines().count();

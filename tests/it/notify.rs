@@ -320,7 +320,7 @@ async fn a_limit_that_comes_near_is_told_once() {
     house.maintenance.shutdown().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn receivers_can_be_tried_and_no_secret_is_sent_shown_or_logged() {
     let ear = Receiver::start().await;
     let provider = s3::in_process(s3::Faults::default()).await;
