@@ -780,6 +780,17 @@ pub struct Workspace {
     pub other_file_stores: Vec<StoreName>,
 }
 
+/// One receiver in `notify test`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct NotifyTested {
+    /// `json`, `ntfy` or `slack`.
+    pub kind: String,
+    /// Scheme and host: the rest may be secret.
+    pub url: String,
+    pub delivered: bool,
+    pub problem: Option<String>,
+}
+
 /// What `import workspaces` did.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct WorkspacesImported {

@@ -27,8 +27,10 @@ mod gather;
 mod history;
 mod last;
 mod live;
+mod losses;
 mod marker;
 mod notify;
+mod outlook;
 mod pace;
 mod recheck;
 mod reconcile;
@@ -36,8 +38,10 @@ mod run;
 mod schedule;
 mod sweep;
 mod timer;
+mod totals;
 mod trouble;
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -52,6 +56,8 @@ use crate::transfer::Transfer;
 
 pub use live::MOVES_KEPT;
 use live::{Live, Wish};
+pub use outlook::{LimitKind, Outlook};
+pub use totals::Totals;
 
 /// A dry run may answer for others that are asked for so soon after it.
 const PLAN_FRESH: Duration = Duration::from_secs(3);
@@ -100,11 +106,16 @@ pub struct Maintenance {
     current: Mutex<Option<Arc<Live>>>,
     /// Runs begin, end and are steered one at a time.
     steering: tokio::sync::Mutex<()>,
+    /// Losses are told of once.
+    noticing: tokio::sync::Mutex<()>,
     /// Generations are raised one store list at a time.
     raising: tokio::sync::Mutex<()>,
     next: Mutex<Option<Timestamp>>,
     planned: tokio::sync::Mutex<Option<(Instant, Arc<Run>)>>,
     notifier: notify::Notifier,
+    probes: AtomicU64,
+    totals: Mutex<Totals>,
+    outlook: Mutex<Vec<Outlook>>,
     tasks: TaskTracker,
     stopping: CancellationToken,
 }
@@ -130,8 +141,12 @@ impl Maintenance {
             config,
             notifier,
             patience,
+            probes: AtomicU64::new(0),
+            totals: Mutex::default(),
+            outlook: Mutex::default(),
             current: Mutex::default(),
             steering: tokio::sync::Mutex::default(),
+            noticing: tokio::sync::Mutex::default(),
             raising: tokio::sync::Mutex::default(),
             next: Mutex::default(),
             planned: tokio::sync::Mutex::default(),

@@ -11,8 +11,8 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
 
 use super::{
-    Backend, Body, ByteStream, CheckStep, Marker, ObjectStat, Page, PresignOptions, StepSeen,
-    StoreError, Stored,
+    Backend, Body, ByteStream, Calls, CheckStep, Marker, ObjectStat, Page, PresignOptions,
+    StepSeen, StoreError, Stored,
 };
 use crate::domain::Digest;
 
@@ -287,6 +287,10 @@ impl Backend for FaultyStore {
 
     fn free_space(&self) -> Result<Option<u64>, StoreError> {
         self.inner.free_space()
+    }
+
+    fn calls(&self) -> Option<&Calls> {
+        self.inner.calls()
     }
 
     async fn presign_get(

@@ -2,6 +2,7 @@
 //!
 //! Layering: knows `domain` only. No catalogue, no HTTP status. `s3` is the sole user of rust-s3.
 
+mod calls;
 mod checklist;
 mod faulty;
 mod intake;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{BackendConfig, Digest, Timestamp};
 
+pub use calls::{CallCount, Calls, S3Operation};
 pub use faulty::{Fault, FaultyStore, Operation, When};
 pub use local::LocalStore;
 pub use memory::MemoryStore;
@@ -247,6 +249,12 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// Bytes free on the file system behind the store; `None` when that means nothing.
     fn free_space(&self) -> Result<Option<u64>, StoreError> {
         Ok(None)
+    }
+
+    /// What the calls to the provider came to since the store was opened; `None` for stores without
+    /// one.
+    fn calls(&self) -> Option<&Calls> {
+        None
     }
 
     /// A URL that lets a client read the object without us; `None` when the store hands out none.

@@ -27,8 +27,8 @@ use async_trait::async_trait;
 
 use super::names::{MARKER, object_name};
 use super::{
-    Backend, Body, ByteStream, CheckStep, Marker, ObjectStat, Page, PresignOptions, StepSeen,
-    StoreError, Stored,
+    Backend, Body, ByteStream, Calls, CheckStep, Marker, ObjectStat, Page, PresignOptions,
+    StepSeen, StoreError, Stored,
 };
 use crate::domain::{Checksum, Digest, S3Config, ServeMode};
 use client::Client;
@@ -169,6 +169,10 @@ impl Backend for S3Store {
 
     async fn clean_unfinished(&self, age: Duration) -> Result<u64, StoreError> {
         self.abort_abandoned(age).await
+    }
+
+    fn calls(&self) -> Option<&Calls> {
+        Some(self.client.calls())
     }
 
     async fn presign_get(
