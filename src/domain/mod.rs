@@ -4,6 +4,7 @@ mod file;
 mod name;
 mod path;
 mod policy;
+mod schema;
 mod store;
 mod time;
 mod topology;
