@@ -84,6 +84,7 @@ impl Maintenance {
                 copied = run.copied.files, removed = run.removed.files, "a run has ended");
         }
         *sane(&self.current) = None;
+        self.previews.run_ended();
         live.publish(run);
     }
 
