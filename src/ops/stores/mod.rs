@@ -5,7 +5,7 @@ mod create;
 mod delete;
 mod view;
 
-pub use change::change;
+pub use change::{change, preview_change};
 pub use create::create;
 pub(super) use create::{Place, found};
 pub use delete::{delete, preview};
