@@ -51,7 +51,7 @@ pub fn instance(dice: &mut Dice<'_>) -> Model {
             model.unavailable.insert(StoreId(id));
         }
         if dice.chance(10) {
-            model.reserved.insert(StoreId(id), u64::from(dice.below(40)));
+            model.reserved.insert(StoreId(id), 1 + u64::from(dice.below(40)));
         }
     }
     model
