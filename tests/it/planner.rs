@@ -1,5 +1,6 @@
 //! The planner against a catalogue of plain maps: golden scenarios, and properties of random ones.
 
+mod checker;
 mod driving;
 mod instance;
 mod mirror;
