@@ -11,7 +11,6 @@ pub mod admin;
 mod attempts;
 pub mod errors;
 mod files;
-mod html;
 mod listen;
 mod metrics;
 mod pace;

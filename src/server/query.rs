@@ -25,6 +25,11 @@ impl Query {
         self.0.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 
+    /// All pairs; of several values of one name the first comes last.
+    pub fn into_pairs(self) -> impl Iterator<Item = (String, String)> {
+        self.0.into_iter().rev()
+    }
+
     pub fn has(&self, name: &str) -> bool {
         self.get(name).is_some()
     }

@@ -9,7 +9,7 @@ pub use change::change;
 pub use create::create;
 pub(super) use create::{Place, found};
 pub use delete::{delete, preview};
-pub(super) use view::{all, disk_facts};
+pub(super) use view::{all, all_as_known, disk_facts};
 pub use view::{list, show};
 
 use std::sync::Arc;
