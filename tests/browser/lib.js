@@ -15,7 +15,9 @@ export const url = env('HAYLOFT_URL');
 export const token = env('HAYLOFT_TOKEN');
 export const scratch = env('HAYLOFT_SCRATCH');
 
-const TEST_MS = 60_000;
+// Machines that do other things as well are slow.
+const TEST_MS = 120_000;
+const WAIT_MS = 20_000;
 const FLAGS = [
   '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--disable-quic', '--no-first-run',
   '--disable-background-networking', '--disable-component-update', '--disable-sync',
@@ -31,7 +33,7 @@ after(async () => (await launched)?.close());
 /** Signed-out context; `settings` are those of a browser context. */
 export async function open(settings = {}) {
   const context = await (await browser()).newContext({ baseURL: url, ...settings });
-  context.setDefaultTimeout(10_000);
+  context.setDefaultTimeout(WAIT_MS);
   return context;
 }
 
@@ -111,8 +113,9 @@ export async function api(method, path, body) {
 export async function put(scope, path, body, type = 'application/octet-stream') {
   const address = `/files/${scope}/${path.split('/').map(encodeURIComponent).join('/')}`;
   const response = await send('PUT', address, { headers: { 'content-type': type }, body });
-  assert.ok(response.ok, `PUT ${address}: ${response.status} ${await response.text()}`);
-  return response.json();
+  const text = await response.text();
+  assert.ok(response.ok, `PUT ${address}: ${response.status} ${text}`);
+  return JSON.parse(text);
 }
 
 /** A request with the admin token. */
