@@ -683,6 +683,25 @@ pub struct Safety {
     pub readable_2_or_more: u64,
 }
 
+/// How much something matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Something does not work, or a file is in danger.
+    Error,
+    /// It works; a setting should be changed.
+    Advice,
+}
+
+/// Something that an administrator should look at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Attention {
+    pub severity: Severity,
+    pub what: String,
+    /// The command to type; none when `what` names several.
+    pub command: Option<String>,
+}
+
 /// `status`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Status {
@@ -697,6 +716,9 @@ pub struct Status {
     pub next_run: Option<Timestamp>,
     pub running: Option<u64>,
     pub safety: Safety,
+    /// What is wrong, then what is advised; each with the command that mends it.
+    #[serde(default)]
+    pub attention: Vec<Attention>,
     pub warnings: Vec<String>,
 }
 

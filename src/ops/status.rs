@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::attention::{self, Facts};
 use super::tally::Tally;
 use super::{Actor, OpError, blocking, stores, warnings};
 use crate::api::{Outcome, Run, Safety, Status, StoreView};
@@ -81,6 +82,14 @@ fn gather(app: &App, stores: Vec<StoreView>) -> Result<Status, OpError> {
     let total = snapshot.count(&Counter::Total)?;
     let last_run = last_run(&snapshot)?;
     let (safety, mut warnings) = scopes(&snapshot, &settings.topology)?;
+    let current = app.maintenance.current();
+    let attention = attention::of(&Facts {
+        stores: &stores,
+        safety: &safety,
+        last_run: last_run.as_ref(),
+        current: current.as_ref(),
+        warnings: &warnings,
+    });
     for store in &stores {
         warnings.extend(store.warnings.iter().cloned());
         warnings.extend(store.health.problem.iter().map(|p| format!("{}: {p}", store.name)));
@@ -93,8 +102,9 @@ fn gather(app: &App, stores: Vec<StoreView>) -> Result<Status, OpError> {
         stores,
         last_run,
         next_run: app.maintenance.next_run(),
-        running: app.maintenance.current().and_then(|run| run.id),
+        running: current.and_then(|run| run.id),
         safety,
+        attention,
         warnings,
     })
 }

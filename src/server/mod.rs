@@ -21,6 +21,7 @@ mod sessions;
 mod site;
 mod tls;
 mod token_uses;
+mod welcome;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -33,10 +34,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::MissedTickBehavior;
 
 pub use listen::Server;
+pub use welcome::Welcome;
 
 use crate::app::App;
 use crate::config::Config;
-use crate::ops;
 use site::{Door, Site};
 
 /// How often the last uses of tokens are looked through for those that are due to be written.
@@ -52,13 +53,14 @@ pub fn admin_router(app: Arc<App>) -> Router {
     Site::new(app).router(Door::Socket)
 }
 
-/// Serves until SIGTERM or SIGINT, then drains. The caller closes the app, however it went.
-pub async fn serve(app: Arc<App>, config: Arc<Config>) -> Result<()> {
+/// Serves until SIGTERM or SIGINT, then drains. `greet` tells whoever started it what they need to
+/// know. The caller closes the app, however it went.
+pub async fn serve(app: Arc<App>, config: Arc<Config>, greet: impl FnOnce(&Welcome)) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let hangup = signal(SignalKind::hangup())?;
     let server = Server::bind(app, config).await?;
-    server.welcome().await;
+    greet(&server.welcome().await);
     tell_manager(NotifyState::Ready);
     let beats = tokio::spawn(beat());
     let reloads = tokio::spawn(server.clone().reload_at(hangup));
@@ -105,15 +107,6 @@ async fn beat() {
 }
 
 impl Server {
-    /// Logs the sign-in link of a fresh instance.
-    async fn welcome(&self) {
-        match ops::tokens::first_sign_in_link(&self.site().app).await {
-            Ok(Some(link)) => tracing::info!("a new instance: sign in once at {}", link.url),
-            Ok(None) => {}
-            Err(error) => tracing::error!(%error, "the sign-in link could not be made"),
-        }
-    }
-
     /// Runs until `stop` is ready and requests have drained or the deadline has passed.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let site = self.site();

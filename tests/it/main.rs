@@ -10,6 +10,8 @@ mod cli_live;
 mod config;
 mod conformance;
 mod crash;
+mod docs;
+mod first;
 mod house;
 mod http;
 mod maintenance;

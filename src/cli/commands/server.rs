@@ -1,6 +1,6 @@
 //! Commands that need no client: the server itself, its configuration, completions and manual.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use crate::cli::args::{Cli, Global};
 use crate::cli::output::{self, Output};
 use crate::config::{Config, Log, LogFormat};
 use crate::logging::{self, Level};
+use crate::server::Welcome;
 
 /// The configuration that `--config` and the environment give.
 pub fn config(global: &Global) -> Result<Config> {
@@ -51,12 +52,34 @@ pub async fn serve(global: &Global) -> Result<Ended> {
         opened => opened?,
     };
     let reloading = tokio::spawn(reload_level(global.clone(), level));
-    let served = crate::server::serve(Arc::clone(&app), config).await;
+    let greet = |welcome: &Welcome| greet(welcome, global, &config.log);
+    let served = crate::server::serve(Arc::clone(&app), Arc::clone(&config), greet).await;
     reloading.abort();
     let closed = app.shutdown().await;
     served?;
     closed?;
     Ok(Ended::Done)
+}
+
+/// Tells people at a terminal what they need to know, and others the same in the log.
+fn greet(welcome: &Welcome, global: &Global, log: &Log) {
+    if io::stderr().is_terminal() && log.format == LogFormat::Auto {
+        // Standard error, as the log that goes on below it.
+        eprint!("{}", output::welcome(welcome, &program(global)));
+    } else {
+        welcome.log();
+    }
+}
+
+/// How a command has to be typed to reach this server.
+fn program(global: &Global) -> String {
+    match &global.config {
+        // From the environment it reaches the commands too.
+        Some(config) if std::env::var_os("HAYLOFT_CONFIG").is_none() => {
+            format!("hayloft --config {}", super::super::local::quoted(&config.to_string_lossy()))
+        }
+        _ => "hayloft".to_owned(),
+    }
 }
 
 /// At SIGHUP the log level is read again; a bad file leaves everything as it is.

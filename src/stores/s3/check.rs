@@ -9,7 +9,7 @@ use reqwest::header::HeaderMap;
 
 use super::S3Store;
 use super::client::{Call, PATIENCE, next_piece, read_text};
-use super::trouble::skew;
+use super::trouble::{skew, span};
 use super::upload::memory_payload;
 use crate::domain::ServeMode;
 use crate::stores::checklist::{Checklist, Finding, compare_markers};
@@ -142,8 +142,12 @@ async fn clock(store: &S3Store) -> Result<(), Finding> {
     let headers = store.client.ping().await?;
     match skew(&headers) {
         Some(s) if s.abs() > MOST_SKEW => Err(Finding::new(
-            format!("this clock is {s} s ahead of the provider's"),
-            "set this machine's clock, for instance by NTP",
+            format!(
+                "this machine's clock is {} {} the Date of the provider's answer",
+                span(s),
+                if s > 0 { "ahead of" } else { "behind" }
+            ),
+            "set this machine's clock and keep it right by NTP: signatures are refused from 15 minutes on",
         )),
         _ => Ok(()),
     }

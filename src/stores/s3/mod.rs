@@ -15,6 +15,7 @@ mod multipart;
 mod place;
 mod sign;
 mod trouble;
+mod unreached;
 mod upload;
 
 use std::fmt;
