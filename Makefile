@@ -5,7 +5,9 @@
 # make golden   write the expected plans of tests/scenarios anew; review the diff
 # make mutants  break each rule of src/planner in turn and see that a test notices (hours; goes on where it was)
 # make deny     licences and sources of all dependencies (needs cargo-deny)
-# make tools    install what tests and demo need, under target/tools
+# make tools    install what tests and demo need: under target/tools, with npm, and Debian packages when run as root
+# make screenshots  every admin page in a real browser, to target/screenshots
+# make bench-pages  server time of every admin page with a million files
 # make clean    remove everything that was built
 
 SHELL := /bin/sh
@@ -16,7 +18,7 @@ RUN := $(CURDIR)/target/run
 # The tools are up to date when this file is newer than the list of them.
 STAMP := $(TOOLS)/installed
 
-.PHONY: all check test golden mutants tools deny demo run clean
+.PHONY: all check test golden mutants tools browser-tools deny demo run screenshots bench-pages clean
 
 all: check
 
@@ -49,7 +51,10 @@ $(TOOLS)/bin/cargo-mutants:
 deny:
 	$(CARGO) deny --locked --config packaging/deny.toml check bans licenses sources
 
-tools: $(STAMP)
+tools: $(STAMP) browser-tools
+
+browser-tools:
+	@sh tests/browser/install.sh "$(TOOLS)"
 
 # Debian has the module venv in a package of its own.
 $(STAMP): packaging/requirements.txt
@@ -65,6 +70,13 @@ $(STAMP): packaging/requirements.txt
 demo: tools
 	$(CARGO) build --locked --release
 	bash packaging/demo.sh "$(CURDIR)/target/release/hayloft" "$(WEED)" "$(CURDIR)/target/demo"
+
+screenshots: tools
+	HAYLOFT_TEST_WEED="$(WEED)" $(CARGO) test --locked --test it browser::pictures -- --ignored --nocapture
+	@echo "The pictures are in target/screenshots"
+
+bench-pages:
+	$(CARGO) bench --locked --bench pages
 
 run: $(RUN)/config.toml
 	$(CARGO) build --locked --release

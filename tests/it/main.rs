@@ -2,6 +2,7 @@
 
 mod acceptance;
 mod admin;
+mod browser;
 mod care;
 mod cli;
 mod cli_faults;
