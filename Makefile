@@ -3,6 +3,8 @@
 # make test     everything that CI runs
 # make check    format, lints, docs, layers; no tests
 # make deny     licences and sources of all dependencies (needs cargo-deny)
+# make deb      build the Debian package into target/debian (TARGET=aarch64-unknown-linux-gnu: for arm64)
+# make test-deb build it twice, then install, upgrade, remove and purge it in a clean Debian tree (as root)
 # make tools    install what tests and demo need, under target/tools
 # make clean    remove everything that was built
 
@@ -14,7 +16,13 @@ RUN := $(CURDIR)/target/run
 # The tools are up to date when this file is newer than the list of them.
 STAMP := $(TOOLS)/installed
 
-.PHONY: all check test tools deny demo run clean
+# The package's architecture, where it is not this machine's.
+TARGET ?=
+HOST := $(shell rustc -vV | sed -n 's/^host: //p')
+CARGO_DEB := $(TOOLS)/bin/cargo-deb
+CARGO_DEB_VERSION := 3.8.0
+
+.PHONY: all check test tools deny deb test-deb demo run clean
 
 all: check
 
@@ -48,6 +56,21 @@ $(STAMP): packaging/requirements.txt
 	python3 -m venv --clear "$(TOOLS)/venv"
 	"$(TOOLS)/venv/bin/pip" install --quiet --disable-pip-version-check -r packaging/requirements.txt
 	@touch "$@"
+
+# cargo-deb also finds the libraries that the program needs, with dpkg-shlibdeps.
+$(CARGO_DEB):
+	$(CARGO) install --locked --root "$(TOOLS)" --version $(CARGO_DEB_VERSION) cargo-deb
+
+# The manual is written by a program that runs here, whatever machine the package is for.
+deb: $(CARGO_DEB)
+	$(CARGO) build --locked --release $(if $(TARGET),--target $(TARGET))
+	$(if $(TARGET),$(CARGO) build --locked)
+	TARGET="$(or $(TARGET),$(HOST))" sh packaging/debian/prepare.sh \
+	    target/$(if $(TARGET),debug,release)/hayloft target/package
+	PATH="$(TOOLS)/bin:$$PATH" $(CARGO) deb --no-build --locked $(if $(TARGET),--target $(TARGET)) $(DEB_FLAGS)
+
+test-deb: deb
+	PATH="$(TOOLS)/bin:$$PATH" CARGO="$(CARGO)" bash packaging/test-deb.sh
 
 demo: tools
 	$(CARGO) build --locked --release
