@@ -271,6 +271,20 @@ impl Config {
         self.data_dir.join("store")
     }
 
+    /// Where this instance is reached, without a slash at the end: `public_url`, else an address
+    /// that works on this machine.
+    pub fn base_url(&self) -> String {
+        if let Some(url) = &self.public_url {
+            return url.clone();
+        }
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        if self.listen.ip().is_unspecified() {
+            format!("{scheme}://localhost:{}", self.listen.port())
+        } else {
+            format!("{scheme}://{}", self.listen)
+        }
+    }
+
     /// The effective values as TOML, without secrets.
     pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
         toml::to_string(self)

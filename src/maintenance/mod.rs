@@ -32,6 +32,7 @@ mod marker;
 mod notify;
 mod outlook;
 mod pace;
+mod preview;
 mod recheck;
 mod reconcile;
 mod run;
@@ -43,25 +44,23 @@ mod trouble;
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-use crate::api::{MoveView, Outcome, Run};
+use crate::api::{Outcome, Run};
 use crate::catalogue::{Catalogue, CatalogueError};
 use crate::config::Config;
-use crate::domain::{FileId, Timestamp};
+use crate::domain::Timestamp;
 use crate::transfer::Transfer;
 
 pub use live::MOVES_KEPT;
 use live::{Live, Wish};
 pub use outlook::{LimitKind, Outlook};
+pub use preview::PreviewError;
 pub use totals::Totals;
-
-/// A dry run may answer for others that are asked for so soon after it.
-const PLAN_FRESH: Duration = Duration::from_secs(3);
 
 /// Why a run does not start.
 #[derive(Debug, thiserror::Error)]
@@ -112,7 +111,7 @@ pub struct Maintenance {
     /// Generations are raised one store list at a time.
     raising: tokio::sync::Mutex<()>,
     next: Mutex<Option<Timestamp>>,
-    planned: tokio::sync::Mutex<Option<(Instant, Arc<Run>)>>,
+    previews: preview::Previews,
     notifier: notify::Notifier,
     probes: AtomicU64,
     totals: Mutex<Totals>,
@@ -150,7 +149,7 @@ impl Maintenance {
             noticing: tokio::sync::Mutex::default(),
             raising: tokio::sync::Mutex::default(),
             next: Mutex::default(),
-            planned: tokio::sync::Mutex::default(),
+            previews: preview::Previews::new(),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
         })
@@ -267,22 +266,6 @@ impl Maintenance {
         }
         live.set_wish(wish);
         Ok(live.view())
-    }
-
-    /// What the next run would do with one file, from a dry run of the last seconds or a new one.
-    pub async fn plan_of(&self, file: FileId) -> Result<Vec<MoveView>, CatalogueError> {
-        let Some(digest) = self.catalogue().snapshot()?.file(file)?.map(|f| f.digest) else {
-            return Ok(Vec::new());
-        };
-        let mut planned = self.planned.lock().await;
-        let plan = match planned.as_ref().filter(|(at, _)| at.elapsed() < PLAN_FRESH) {
-            Some((_, plan)) => Arc::clone(plan),
-            None => Arc::new(self.dry_run().await?),
-        };
-        *planned = Some((Instant::now(), Arc::clone(&plan)));
-        drop(planned);
-        let moves = plan.moves.iter().flatten().filter(|m| m.digest == digest);
-        Ok(moves.cloned().collect())
     }
 
     /// When the timer starts the next run; `None` when it does not.

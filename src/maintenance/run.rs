@@ -91,6 +91,7 @@ impl Maintenance {
         sane(&self.totals).add(&run);
         *current = None;
         drop(current);
+        self.previews.run_ended();
         live.publish(run);
     }
 

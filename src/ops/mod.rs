@@ -19,6 +19,7 @@ pub mod vacuum;
 pub mod warnings;
 
 mod access;
+mod attention;
 mod bootstrap;
 mod error;
 mod fate;

@@ -47,6 +47,7 @@ pub struct Site {
     pub listening: AtomicBool,
     pub readiness: probes::Readiness,
     admin: Router,
+    pub pages: Router,
 }
 
 impl Site {
@@ -57,6 +58,7 @@ impl Site {
             listening: AtomicBool::new(false),
             readiness: probes::Readiness::default(),
             admin: admin::router().with_state(Arc::clone(&app)),
+            pages: pages::router().with_state(Arc::clone(&app)),
             app,
         })
     }
@@ -179,10 +181,9 @@ fn route_of(path: &str) -> Route {
         return Route::ByHash;
     }
     match path {
-        "/" | "/signin" | "/signout" => Route::Page,
         "/healthz" | "/readyz" | "/metrics" => Route::Probe,
         path if path.starts_with("/api/") => Route::Api,
-        path if path.starts_with(pages::ASSETS) => Route::Page,
+        path if pages::owns(path) => Route::Page,
         _ => Route::Other,
     }
 }

@@ -12,7 +12,7 @@ use futures_util::{StreamExt, stream};
 
 use super::{
     Backend, Body, ByteStream, Calls, CheckStep, Marker, ObjectStat, Page, PresignOptions,
-    StoreError, Stored,
+    StepSeen, StoreError, Stored,
 };
 use crate::domain::Digest;
 
@@ -301,8 +301,8 @@ impl Backend for FaultyStore {
         self.apply(Operation::Presign, self.inner.presign_get(digest, options)).await
     }
 
-    async fn check(&self, expected: Option<&Marker>) -> Vec<CheckStep> {
-        self.inner.check(expected).await
+    async fn check(&self, expected: Option<&Marker>, seen: StepSeen<'_>) -> Vec<CheckStep> {
+        self.inner.check(expected, seen).await
     }
 }
 

@@ -164,6 +164,9 @@ pub struct PresignOptions {
     pub ttl: Option<Duration>,
 }
 
+/// Is told each step of a check as soon as it is over.
+pub type StepSeen<'a> = &'a (dyn Fn(&CheckStep) + Send + Sync);
+
 /// One step of `store check` (SPEC 11).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct CheckStep {
@@ -266,5 +269,5 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// Proves that the store works, step by step, with a probe object that is removed again:
     /// marker, write, read back, range, presign, list, multipart, delete, clock (SPEC 2). A failed
     /// step says what is wrong and what to change; later steps that make no sense are left out.
-    async fn check(&self, expected: Option<&Marker>) -> Vec<CheckStep>;
+    async fn check(&self, expected: Option<&Marker>, seen: StepSeen<'_>) -> Vec<CheckStep>;
 }

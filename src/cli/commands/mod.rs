@@ -5,6 +5,7 @@ mod import;
 mod put;
 mod scope;
 pub mod server;
+pub mod status;
 mod store;
 mod vacuum;
 
@@ -15,17 +16,14 @@ use super::args::{Command, FileCommand, ImportCommand, NotifyCommand, TokenComma
 use super::client::{Client, in_path, in_query};
 use super::output::{self, Output, Table};
 use crate::api::{
-    Explanation, FileView, NotifyTested, SignInLink, Status, TokenCreate, TokenCreated, TokenView,
+    Explanation, FileView, NotifyTested, SignInLink, TokenCreate, TokenCreated, TokenView,
     VerifyReport, VerifyRequest,
 };
 
 /// Carries out a command that needs a server (or the catalogue).
 pub async fn run(client: &Client, command: Command, output: Output) -> Result<Ended> {
     match command {
-        Command::Status => {
-            output.answer::<Status>(&client.get("status").await?, output::status)?;
-            Ok(Ended::Done)
-        }
+        Command::Status => status::run(client, output).await,
         Command::Verify { read, repair } => verify(client, read, repair, output).await,
         Command::Scope(command) => scope::run(client, command, output).await,
         Command::Store(command) => store::run(client, command, output).await,

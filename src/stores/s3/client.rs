@@ -14,7 +14,7 @@ use rustix::buffer::spare_capacity;
 use super::budget::Share;
 use super::place::Place;
 use super::sign::{Signer, hex};
-use super::trouble::{Kind, Trouble};
+use super::trouble::{Asked, Doing, Kind, Trouble};
 use crate::stores::StoreError;
 use crate::stores::calls::{Calls, S3Operation};
 
@@ -157,6 +157,15 @@ impl<'a> Call<'a> {
         Self { key: None, query, ..Self::on_key(Method::GET, "") }
     }
 
+    fn doing(&self) -> Doing {
+        match (&self.method, self.key) {
+            (_, None) => Doing::List,
+            (&Method::GET | &Method::HEAD, Some(_)) => Doing::Read,
+            (&Method::DELETE, Some(_)) => Doing::Delete,
+            _ => Doing::Write,
+        }
+    }
+
     fn operation(&self) -> S3Operation {
         let asks = |name| self.query.iter().any(|(key, _)| *key == name);
         match (self.method.as_str(), self.key) {
@@ -214,6 +223,16 @@ impl Client {
         &self.signer
     }
 
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// The settings that a refusal is held against.
+    pub(super) fn asked(&self, doing: Doing) -> Asked<'_> {
+        let (region, key_id) = (self.signer.region(), self.signer.key_id());
+        Asked { doing, base: self.place.base(), region, key_id }
+    }
+
     /// Sends a call, again after failures that pass, and returns the answer of status 2xx.
     pub(super) async fn send(&self, call: &Call<'_>) -> Result<Response, Trouble> {
         let url = match call.key {
@@ -244,7 +263,7 @@ impl Client {
         let headers = response.headers().clone();
         // The refusal stands whether or not its explanation arrives.
         let body = read_text(response, 64 << 10, call.patience).await.unwrap_or_default();
-        Err(Trouble::refusal(status, &headers, &body))
+        Err(Trouble::refusal(&self.asked(call.doing()), status, &headers, &body))
     }
 
     async fn exchange(&self, call: &Call<'_>, url: &Url) -> Result<Response, Trouble> {
@@ -313,7 +332,12 @@ impl Client {
             return Ok(response);
         }
         let body = read_text(response, 64 << 10, PATIENCE).await.unwrap_or_default();
-        Err(Trouble::refusal(status, &headers, &body))
+        Err(Trouble::refusal(&self.asked(Doing::Presigned), status, &headers, &body))
+    }
+
+    /// Whether anything answers at `url`, without our key.
+    pub(super) async fn knock(&self, url: &str) -> Result<(), reqwest::Error> {
+        self.http.head(url).send().await.map(drop)
     }
 
     /// The headers of any answer, also of a refusal: for the provider's clock.
