@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use axum::body::{Body, HttpBody};
+use axum::response::IntoResponse;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -21,6 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::host;
 use super::pace::{Answer, Limits, Paced, Phase, Watched};
 use super::site::{Door, Site};
 use super::tls::Tls;
@@ -218,7 +220,10 @@ impl Listening {
                         Body::new(Paced::new(incoming, limits.body, of_body))
                     }
                 });
-                let response = site.handle(request, door, peer).await;
+                let response = match host::check(&request) {
+                    Ok(()) => site.handle(request, door, peer).await,
+                    Err(failure) => failure.into_response(),
+                };
                 Ok::<_, std::convert::Infallible>(response.map(|body| Answer::new(body, busy)))
             }
         });

@@ -24,7 +24,7 @@ use crate::ops::vacuum::{self, Control, Which};
 #[derive(ToSchema)]
 #[schema(value_type = String, pattern = "^(?:[0-9]{1,18}|current)$")]
 #[expect(dead_code, reason = "describes a parameter, is never made")]
-struct RunId(String);
+pub(super) struct RunId(String);
 
 /// One event of the stream.
 #[derive(ToSchema)]

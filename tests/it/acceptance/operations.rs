@@ -102,7 +102,7 @@ async fn item_37_unknown_policy_keys_and_wrong_types_are_refused() {
     let before = instance.link("s", "local");
     let bad = [
         (r#"{"colour":1}"#, "colour"),
-        (r#"{"populate":"yes"}"#, "populate"),
+        (r#"{"populate":"yes"}"#, "expected a boolean"),
         (r#"{"drain":7}"#, "store"),
         (r#"{"soft_max_size":"80GB"}"#, "80GB"),
         (r#"{"soft_max_size":-1}"#, "-1"),
