@@ -1,6 +1,8 @@
 # make demo     build, and show everything once with real files and a real S3 server (KEEP=1: leave it running)
 # make run      start Hayloft with a data directory under target/
 # make test     everything that CI runs
+# make test-all what takes longer too: schemathesis, many storms
+# make schemathesis  ask a fresh instance all that its OpenAPI document allows, and much that it does not
 # make check    format, lints, docs, layers; no tests
 # make deny     licences and sources of all dependencies (needs cargo-deny)
 # make tools    install what tests and demo need, under target/tools
@@ -14,7 +16,7 @@ RUN := $(CURDIR)/target/run
 # The tools are up to date when this file is newer than the list of them.
 STAMP := $(TOOLS)/installed
 
-.PHONY: all check test tools deny demo run clean
+.PHONY: all check test test-all schemathesis storms tools deny demo run clean
 
 all: check
 
@@ -32,6 +34,25 @@ test: check tools
 	else \
 	    HAYLOFT_TEST_WEED="$(WEED)" $(CARGO) test --locked --no-fail-fast; \
 	fi
+
+test-all: test schemathesis storms
+
+# HAYLOFT_STORMS is the number of random storms that one test goes through.
+storms: tools
+	HAYLOFT_STORMS=300 $(CARGO) test --locked --test it storm::
+
+# SECONDS_PER_RUN: the whole of it. Its own environment: other pins than the rest of the tools.
+SCHEMATHESIS := $(TOOLS)/schemathesis
+SECONDS_PER_RUN ?= 240
+
+schemathesis: $(SCHEMATHESIS)/installed
+	$(CARGO) build --locked
+	sh tests/schemathesis/run.sh target/debug/hayloft "$(SCHEMATHESIS)/bin/schemathesis" $(SECONDS_PER_RUN)
+
+$(SCHEMATHESIS)/installed: tests/schemathesis/requirements.txt | $(STAMP)
+	python3 -m venv --clear "$(SCHEMATHESIS)"
+	"$(SCHEMATHESIS)/bin/pip" install --quiet --disable-pip-version-check -r tests/schemathesis/requirements.txt
+	@touch "$@"
 
 deny:
 	$(CARGO) deny --locked --config packaging/deny.toml check bans licenses sources

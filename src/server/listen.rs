@@ -229,6 +229,9 @@ impl Listening {
         });
         let connection = http1::Builder::new()
             .header_read_timeout(None)
+            // A client may say that it sends no more and still wait for its answer (RFC 9112 section
+            // 9.6); one that is gone is noticed by the next write.
+            .half_close(true)
             .max_buf_size(BUFFER)
             .max_header_size(HEADER)
             .serve_connection(stream, service);

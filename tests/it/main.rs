@@ -8,6 +8,7 @@ mod cli_faults;
 mod cli_live;
 mod config;
 mod conformance;
+mod contract;
 mod crash;
 mod house;
 mod http;

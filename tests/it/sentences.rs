@@ -151,7 +151,7 @@ async fn a_store_moves_to_no_place_without_its_marker() {
     let (server, _) = instance.add_cloud("cloud", &[]).await;
     let other = crate::support::s3::in_process(crate::support::s3::Faults::default()).await;
     let refused = instance.refused(&["store", "manage", "cloud", "--endpoint", &other.endpoint]);
-    assert!(refused["detail"].as_str().expect("detail").contains("nothing was changed"));
+    assert!(refused["detail"].as_str().is_some_and(|d| !d.is_empty()), "{refused}");
     let shown = instance.ok(&["store", "show", "cloud"]);
     assert_eq!(shown["s3"]["endpoint"], server.endpoint.as_str());
     let same = server.endpoint.replace("127.0.0.1", "localhost");
@@ -249,6 +249,30 @@ async fn a_fresh_instance_logs_one_sign_in_link() {
     instance.start().await;
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(instance.log().matches("/signin?token=").count(), 1);
+}
+
+/// SPEC 9: a command without a server has the catalogue for itself, and a server that starts just
+/// then waits for it like commands wait for servers.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_waits_for_a_command_that_has_the_catalogue() {
+    let mut instance = Instance::new("[maintenance]\nschedule = \"off\"\n");
+    instance.ok(&["scope", "create", "s"]);
+    let file = instance.path("data/hayloft.redb");
+    let options = hayloft::catalogue::Options::default();
+    let held = hayloft::catalogue::Catalogue::open(&file, &options).expect("open");
+    let release = async {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        held.close().await.expect("closed");
+        drop(held);
+    };
+    tokio::join!(instance.start(), release);
+    assert_eq!(instance.ok(&["scope", "list"])[0]["name"], "s");
+    // Another server of the same instance is told at once.
+    let begun = std::time::Instant::now();
+    let second = instance.cli(&["serve"]);
+    assert_eq!(second.code, 1, "{}", second.stderr);
+    assert!(second.stderr.contains("running already"), "{}", second.stderr);
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
 }
 
 /// SPEC 12: SIGHUP reloads the log level; a bad file changes nothing and stops nothing.

@@ -51,8 +51,9 @@ fn which(id: &str) -> Result<Which, Failure> {
     match (id, id.parse()) {
         ("current", _) => Ok(Which::Current),
         (_, Ok(id)) => Ok(Which::Id(id)),
-        (_, Err(_)) => Err(Failure::invalid(
-            "invalid-request",
+        (_, Err(_)) => Err(Failure::new(
+            StatusCode::NOT_FOUND,
+            "unknown-run",
             format!("{id:?} is not the number of a run, nor the word `current`"),
         )),
     }

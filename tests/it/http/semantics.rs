@@ -347,7 +347,7 @@ async fn what_is_no_request_is_refused_and_what_means_two_things_means_one() {
             "\x16\x03\x01\x02\x00\x01\x00\x01\n\n\r\n\r\n".to_owned(),
             &[400],
         ),
-        ("HTTP/2 without asking", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), &[400]),
+        ("HTTP/2 without asking", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), &[]),
         ("HTTP/3.0", get.replace("HTTP/1.1", "HTTP/3.0"), &[400]),
         // Who is meant.
         (
@@ -390,8 +390,8 @@ async fn what_is_no_request_is_refused_and_what_means_two_things_means_one() {
         let answers = statuses(&said);
         assert_eq!(answers.first(), expected.first(), "{what}: {said}");
         // A second answer would be one to a request that was smuggled in.
-        let tail = &answers[1..];
-        assert!(tail.iter().all(|s| *s == 400), "{what}: {said}");
+        let mut tail = answers.iter().skip(1);
+        assert!(tail.all(|s| *s == 400), "{what}: {said}");
     }
     for name in ["cl2", "cl3", "cl5", "te1", "te2", "te3", "ch1", "ch2", "ch3", "ch4"] {
         assert_eq!(bench.get(&format!("/files/s/{name}")).await.status, 404, "{name} is kept");
