@@ -1,6 +1,8 @@
 //! Requests and answers shared by server, command line and page (SPEC 11). Keys may be added, not
 //! renamed. Bytes and counts are integers, times RFC 3339.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
@@ -285,7 +287,7 @@ pub struct S3Settings {
     pub access_key_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_access_key: Option<String>,
-    /// `env` or `file:PATH`, instead of a key.
+    /// `env`, `file:PATH` or `systemd:NAME`, instead of a key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<String>,
 }
@@ -366,7 +368,7 @@ pub struct S3View {
     pub serve: ServeMode,
     pub presign_ttl: u32,
     pub checksum: Checksum,
-    /// `env`, `file:PATH` or `key:ID`.
+    /// `env`, `file:PATH`, `systemd:NAME` or `key:ID`.
     pub credentials: String,
 }
 
@@ -565,6 +567,98 @@ pub struct Run {
     pub progress: Option<Progress>,
 }
 
+/// Moves of a preview that are alike.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MoveGroup {
+    pub action: MoveAction,
+    /// The scope whose policy asks for them; none for a store's limit and for clean-up.
+    pub scope: Option<String>,
+    pub from: Option<String>,
+    pub to: Option<String>,
+    pub reason: String,
+    #[serde(flatten)]
+    pub count: Count,
+}
+
+impl MoveGroup {
+    /// The store that loses replicas; a copy is only read from its source.
+    pub fn leaves(&self) -> Option<&str> {
+        match self.action {
+            MoveAction::Copy => None,
+            MoveAction::Move | MoveAction::Remove => self.from.as_deref(),
+        }
+    }
+}
+
+/// What a run would bring into a store and take out of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StoreEffect {
+    pub store: String,
+    pub incoming: Count,
+    pub outgoing: Count,
+}
+
+/// What the next run would do, in sums, as of `at`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Preview {
+    /// When it was looked at.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// How long that took; milliseconds in JSON.
+    #[serde(rename = "milliseconds", with = "milliseconds")]
+    #[schema(value_type = u64)]
+    pub took: Duration,
+    /// The dry run. In the server it has its first moves; they are not in answers of the API, where
+    /// `vacuum/plan` lists all.
+    pub run: Run,
+    /// All moves of the run, also those that `run` does not list.
+    pub moves_total: u64,
+    /// Complete, by action, stores and scope.
+    pub groups: Vec<MoveGroup>,
+    /// The stores that gain or lose something, by name.
+    pub stores: Vec<StoreEffect>,
+}
+
+impl Preview {
+    /// What would happen to a store; zeros when it is not concerned.
+    pub fn store(&self, name: &str) -> StoreEffect {
+        let found = self.stores.iter().find(|s| s.store == name).cloned();
+        found.unwrap_or_else(|| StoreEffect { store: name.to_owned(), ..StoreEffect::default() })
+    }
+
+    /// The same without its moves.
+    #[must_use]
+    pub fn in_sums(&self) -> Self {
+        Self {
+            run: Run { moves: None, ..self.run.clone() },
+            groups: self.groups.clone(),
+            stores: self.stores.clone(),
+            ..*self
+        }
+    }
+}
+
+mod milliseconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(took: &Duration, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_u64(u64::try_from(took.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
+        u64::deserialize(d).map(Duration::from_millis)
+    }
+}
+
+/// What the next run would do as things are, and with a change that was not made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ChangePreview {
+    pub before: Preview,
+    pub after: Preview,
+}
+
 // ---- tokens, audit, status, verify ----
 
 #[derive(
@@ -661,6 +755,25 @@ pub struct Safety {
     pub readable_2_or_more: u64,
 }
 
+/// How much something matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Something does not work, or a file is in danger.
+    Error,
+    /// It works; a setting should be changed.
+    Advice,
+}
+
+/// Something that an administrator should look at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Attention {
+    pub severity: Severity,
+    pub what: String,
+    /// The command to type; none when `what` names several.
+    pub command: Option<String>,
+}
+
 /// `status`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Status {
@@ -675,6 +788,9 @@ pub struct Status {
     pub next_run: Option<Timestamp>,
     pub running: Option<u64>,
     pub safety: Safety,
+    /// What is wrong, then what is advised; each with the command that mends it.
+    #[serde(default)]
+    pub attention: Vec<Attention>,
     pub warnings: Vec<String>,
 }
 
@@ -730,6 +846,17 @@ pub struct Workspace {
     pub default_file_store: StoreName,
     #[serde(default)]
     pub other_file_stores: Vec<StoreName>,
+}
+
+/// One receiver in `notify test`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct NotifyTested {
+    /// `json`, `ntfy` or `slack`.
+    pub kind: String,
+    /// Scheme and host: the rest may be secret.
+    pub url: String,
+    pub delivered: bool,
+    pub problem: Option<String>,
 }
 
 /// What `import workspaces` did.

@@ -213,9 +213,5 @@ async fn issue(
 }
 
 fn sign_in_url(app: &App, secret: &str) -> String {
-    let base = app.config.public_url.clone().unwrap_or_else(|| {
-        let scheme = if app.config.tls.is_some() { "https" } else { "http" };
-        format!("{scheme}://{}", app.config.listen)
-    });
-    format!("{}/signin?token={secret}", base.trim_end_matches('/'))
+    format!("{}/signin?token={secret}", app.config.base_url())
 }

@@ -25,6 +25,11 @@ impl Query {
         self.0.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 
+    /// All pairs; of several values of one name the first comes last.
+    pub fn into_pairs(self) -> impl Iterator<Item = (String, String)> {
+        self.0.into_iter().rev()
+    }
+
     /// Whether a switch is on: `?name`, or with any value that does not say no.
     pub fn is_set(&self, name: &str) -> bool {
         self.get(name).is_some_and(|value| !matches!(value, "false" | "0" | "no" | "off"))

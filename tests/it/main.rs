@@ -2,6 +2,7 @@
 
 mod acceptance;
 mod admin;
+mod browser;
 mod care;
 mod cli;
 mod cli_faults;
@@ -10,11 +11,15 @@ mod config;
 mod conformance;
 mod contract;
 mod crash;
+mod docs;
+mod first;
 mod house;
 mod http;
 mod maintenance;
+mod package;
 mod peers;
 mod planner;
+mod preview;
 mod recipes;
 mod sentences;
 mod stores_local;
@@ -22,3 +27,4 @@ mod stores_s3;
 mod storm;
 mod support;
 mod tidy;
+mod upgrade;

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use super::openapi::Errors;
 use super::scopes::Forced;
 use super::{Answer, Input, Names, Query, Who};
-use crate::api::{LinkChange, LinkView};
+use crate::api::{ChangePreview, LinkChange, LinkView};
 use crate::app::App;
 use crate::domain::{ScopeName, StoreName};
 use crate::ops;
@@ -66,6 +66,21 @@ pub async fn edit(
     Input(change): Input<LinkChange>,
 ) -> Answer<Json<LinkView>> {
     Ok(Json(ops::links::edit(&app, &actor, &scope, &store, &change).await?))
+}
+
+/// What the next run would do with this change, and without it; nothing is changed. The change is
+/// refused like one that is made.
+#[utoipa::path(post, path = "/api/v1/scopes/{scope}/stores/{store}/preview", tag = "links",
+    params(("scope" = String, Path), ("store" = String, Path)), request_body = LinkChange,
+    responses((status = 200, body = ChangePreview), Errors))]
+pub async fn preview(
+    State(app): State<Arc<App>>,
+    Who(actor): Who,
+    Names((scope, store)): Names<(ScopeName, StoreName)>,
+    Input(change): Input<LinkChange>,
+) -> Answer<Json<ChangePreview>> {
+    let previewed = ops::links::preview(&app, &actor, &scope, &store, &change).await?;
+    Ok(Json(super::vacuum::in_sums(&previewed)))
 }
 
 /// Unlinks a store, unless files of the scope would become unreadable. The header `Hayloft-Notice`

@@ -11,7 +11,9 @@ use utoipa::IntoParams;
 use super::openapi::Errors;
 use super::scopes::Forced;
 use super::{Answer, Input, Names, Query, Who};
-use crate::api::{Evacuation, StoreChange, StoreCheck, StoreCreate, StoreDeleted, StoreView};
+use crate::api::{
+    ChangePreview, Evacuation, StoreChange, StoreCheck, StoreCreate, StoreDeleted, StoreView,
+};
 use crate::app::App;
 use crate::domain::StoreName;
 use crate::ops;
@@ -85,6 +87,21 @@ pub async fn deletion(
     Names(store): Names<StoreName>,
 ) -> Answer<Json<StoreDeleted>> {
     Ok(Json(ops::stores::preview(&app, &actor, &store).await?))
+}
+
+/// What the next run would do with this change, and without it; nothing is changed. The change is
+/// refused like one that is made.
+#[utoipa::path(post, path = "/api/v1/stores/{store}/preview", tag = "stores",
+    params(("store" = String, Path)), request_body = StoreChange,
+    responses((status = 200, body = ChangePreview), Errors))]
+pub async fn preview(
+    State(app): State<Arc<App>>,
+    Who(actor): Who,
+    Names(store): Names<StoreName>,
+    Input(change): Input<StoreChange>,
+) -> Answer<Json<ChangePreview>> {
+    let previewed = ops::stores::preview_change(&app, &actor, &store, &change).await?;
+    Ok(Json(super::vacuum::in_sums(&previewed)))
 }
 
 /// Proves that a store works, with a probe object that is removed again.
