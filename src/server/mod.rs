@@ -11,6 +11,7 @@ pub mod admin;
 mod attempts;
 pub mod errors;
 mod files;
+mod host;
 mod listen;
 mod metrics;
 mod pace;

@@ -130,6 +130,13 @@ impl Instance {
         }
     }
 
+    /// Sends a signal to the server.
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.as_ref().expect("a running server").id().to_string();
+        let sent = Command::new("kill").args([&format!("-{name}"), &pid]).status().expect("kill");
+        assert!(sent.success());
+    }
+
     /// SIGTERM, and waits for an orderly end.
     pub fn stop(&mut self) {
         if let Some(mut child) = self.child.take() {
