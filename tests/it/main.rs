@@ -11,6 +11,7 @@ mod conformance;
 mod crash;
 mod house;
 mod http;
+mod lives;
 mod maintenance;
 mod planner;
 mod recipes;
