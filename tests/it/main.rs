@@ -16,6 +16,7 @@ mod first;
 mod house;
 mod http;
 mod logs;
+mod lives;
 mod maintenance;
 mod metrics;
 mod notify;
