@@ -230,7 +230,4 @@ async fn a_preview_of_a_large_run_keeps_some_moves_and_all_sums() {
     let moves = house.maintenance.plan_of(last.id).await.expect("a plan");
     assert_eq!(moves.len(), 1, "{moves:?}");
     assert_eq!((moves[0].digest, moves[0].to.as_deref()), (last.digest, Some("far")));
-    // Whoever asks for the plan gets all of it.
-    let plan = house.dry().await;
-    assert_eq!(plan.moves.map(|m| m.len() as u64), Some(many));
 }
