@@ -107,6 +107,9 @@ async fn execute(cli: Cli, output: Output) -> Result<Ended> {
 /// Connects, runs the command, and leaves the catalogue in order however the command ended.
 async fn with_client(global: &Global, command: Command, output: Output) -> Result<Ended> {
     commands::server::start_command_log(global)?;
+    if matches!(command, Command::Status) {
+        commands::status::require_instance(global)?;
+    }
     let transport = Transport::choose(global, || commands::server::config(global)).await?;
     let client = Client { transport };
     let ended = if matches!(command, Command::Vacuum(_)) {

@@ -27,8 +27,10 @@ mod gather;
 mod history;
 mod last;
 mod live;
+mod losses;
 mod marker;
 mod notify;
+mod outlook;
 mod pace;
 mod preview;
 mod recheck;
@@ -37,8 +39,10 @@ mod run;
 mod schedule;
 mod sweep;
 mod timer;
+mod totals;
 mod trouble;
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -53,7 +57,9 @@ use crate::transfer::Transfer;
 
 pub use live::MOVES_KEPT;
 use live::{Live, Wish};
+pub use outlook::{LimitKind, Outlook};
 pub use preview::PreviewError;
+pub use totals::Totals;
 
 /// Why a run does not start.
 #[derive(Debug, thiserror::Error)]
@@ -99,11 +105,16 @@ pub struct Maintenance {
     current: Mutex<Option<Arc<Live>>>,
     /// Runs begin, end and are steered one at a time.
     steering: tokio::sync::Mutex<()>,
+    /// Losses are told of once.
+    noticing: tokio::sync::Mutex<()>,
     /// Generations are raised one store list at a time.
     raising: tokio::sync::Mutex<()>,
     next: Mutex<Option<Timestamp>>,
     previews: preview::Previews,
     notifier: notify::Notifier,
+    probes: AtomicU64,
+    totals: Mutex<Totals>,
+    outlook: Mutex<Vec<Outlook>>,
     tasks: TaskTracker,
     stopping: CancellationToken,
 }
@@ -129,8 +140,12 @@ impl Maintenance {
             config,
             notifier,
             patience,
+            probes: AtomicU64::new(0),
+            totals: Mutex::default(),
+            outlook: Mutex::default(),
             current: Mutex::default(),
             steering: tokio::sync::Mutex::default(),
+            noticing: tokio::sync::Mutex::default(),
             raising: tokio::sync::Mutex::default(),
             next: Mutex::default(),
             previews: preview::Previews::new(),

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::attention::{self, Facts};
+use super::figures::add_safety;
 use super::tally::Tally;
 use super::{Actor, OpError, blocking, stores, warnings};
 use crate::api::{Outcome, Run, Safety, Status, StoreView};
@@ -81,6 +83,14 @@ fn gather(app: &App, stores: Vec<StoreView>) -> Result<Status, OpError> {
     let total = snapshot.count(&Counter::Total)?;
     let last_run = last_run(&snapshot)?;
     let (safety, mut warnings) = scopes(&snapshot, &settings.topology)?;
+    let current = app.maintenance.current();
+    let attention = attention::of(&Facts {
+        stores: &stores,
+        safety: &safety,
+        last_run: last_run.as_ref(),
+        current: current.as_ref(),
+        warnings: &warnings,
+    });
     for store in &stores {
         warnings.extend(store.warnings.iter().cloned());
         warnings.extend(store.health.problem.iter().map(|p| format!("{}: {p}", store.name)));
@@ -93,8 +103,9 @@ fn gather(app: &App, stores: Vec<StoreView>) -> Result<Status, OpError> {
         stores,
         last_run,
         next_run: app.maintenance.next_run(),
-        running: app.maintenance.current().and_then(|run| run.id),
+        running: current.and_then(|run| run.id),
         safety,
+        attention,
         warnings,
     })
 }
@@ -110,9 +121,7 @@ fn scopes(snapshot: &Snapshot, topology: &Topology) -> Result<(Safety, Vec<Strin
     let mut all = Vec::new();
     for scope in topology.scopes_by_name() {
         let tally = Tally::new(topology, scope.id, snapshot.holders(scope.id)?);
-        safety.readable_0 += tally.with_readable(|n| n == 0).files;
-        safety.readable_1 += tally.with_readable(|n| n == 1).files;
-        safety.readable_2_or_more += tally.with_readable(|n| n > 1).files;
+        add_safety(&mut safety, &tally);
         for link in topology.links_of(scope.id) {
             all.extend(warnings::of_link(topology, link, &tally));
         }

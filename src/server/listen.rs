@@ -70,7 +70,7 @@ impl Server {
             }
         };
         let address = port.local_addr()?;
-        tracing::info!(%address, tls = tls.is_some(), "listening");
+        tracing::debug!(%address, tls = tls.is_some(), "bound");
         Ok(Self(Arc::new(Listening {
             site: Site::new(app),
             config,

@@ -2,6 +2,7 @@
 
 mod acceptance;
 mod admin;
+mod browser;
 mod care;
 mod cli;
 mod cli_faults;
@@ -9,9 +10,12 @@ mod cli_live;
 mod config;
 mod conformance;
 mod crash;
+mod docs;
+mod first;
 mod house;
 mod http;
 mod maintenance;
+mod package;
 mod planner;
 mod preview;
 mod recipes;
@@ -20,3 +24,4 @@ mod stores_s3;
 mod storm;
 mod support;
 mod tidy;
+mod upgrade;

@@ -38,6 +38,7 @@ routes! {
     get "/api/openapi.json" => instance::openapi;
     get "/api/v1/status" => instance::status;
     get "/api/v1/audit" => instance::audit;
+    post "/api/v1/notify/test" => instance::test_receivers;
     post "/api/v1/import/workspaces" => instance::import_workspaces;
     get "/api/v1/scopes" => scopes::list;
     post "/api/v1/scopes" => scopes::create;

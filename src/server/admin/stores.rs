@@ -40,7 +40,7 @@ pub async fn create(
 
 /// A store.
 #[utoipa::path(get, path = "/api/v1/stores/{store}", tag = "stores",
-    params(("store" = String, Path)),
+    params(("store" = StoreName, Path)),
     responses((status = 200, body = StoreView), Errors))]
 pub async fn show(
     State(app): State<Arc<App>>,
@@ -52,7 +52,7 @@ pub async fn show(
 
 /// Changes limits, sharing and S3 settings: what is absent stays, null unsets a limit.
 #[utoipa::path(patch, path = "/api/v1/stores/{store}", tag = "stores",
-    params(("store" = String, Path)), request_body = StoreChange,
+    params(("store" = StoreName, Path)), request_body = Option<StoreChange>,
     responses((status = 200, body = StoreView), Errors))]
 pub async fn change(
     State(app): State<Arc<App>>,
@@ -66,7 +66,7 @@ pub async fn change(
 /// Deletes a store without replicas and links; with `force`, forgets what it holds without
 /// contacting it and reports what was lost.
 #[utoipa::path(delete, path = "/api/v1/stores/{store}", tag = "stores",
-    params(("store" = String, Path), Forced),
+    params(("store" = StoreName, Path), Forced),
     responses((status = 200, body = StoreDeleted), Errors))]
 pub async fn delete(
     State(app): State<Arc<App>>,
@@ -79,7 +79,7 @@ pub async fn delete(
 
 /// What a forced deletion would lose; nothing is changed.
 #[utoipa::path(get, path = "/api/v1/stores/{store}/deletion", tag = "stores",
-    params(("store" = String, Path)),
+    params(("store" = StoreName, Path)),
     responses((status = 200, body = StoreDeleted), Errors))]
 pub async fn deletion(
     State(app): State<Arc<App>>,
@@ -106,7 +106,7 @@ pub async fn preview(
 
 /// Proves that a store works, with a probe object that is removed again.
 #[utoipa::path(post, path = "/api/v1/stores/{store}/check", tag = "stores",
-    params(("store" = String, Path)),
+    params(("store" = StoreName, Path)),
     responses((status = 200, body = StoreCheck), Errors))]
 pub async fn check(
     State(app): State<Arc<App>>,
@@ -127,7 +127,7 @@ pub struct Listed {
 
 /// Whether the store can be given up, and what to do until it can.
 #[utoipa::path(get, path = "/api/v1/stores/{store}/evacuation", tag = "stores",
-    params(("store" = String, Path), Listed),
+    params(("store" = StoreName, Path), Listed),
     responses((status = 200, body = Evacuation), Errors))]
 pub async fn evacuation(
     State(app): State<Arc<App>>,

@@ -11,7 +11,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::{Stream, stream};
 use serde::Deserialize;
 use tokio::sync::watch::Receiver;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 use super::openapi::Errors;
 use super::{Answer, Failure, Input, Names, Query, Who};
@@ -22,6 +22,29 @@ use crate::api::{
 use crate::app::App;
 use crate::domain::StoreName;
 use crate::ops::vacuum::{self, Control, Previewed, Which};
+
+/// The number of a run, or `current`.
+#[derive(ToSchema)]
+#[schema(value_type = String, pattern = "^(?:[0-9]{1,18}|current)$")]
+#[expect(dead_code, reason = "describes a parameter, is never made")]
+struct RunId(String);
+
+/// One event of the stream.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes an answer, is never made")]
+struct RunEvent {
+    event: RunEventKind,
+    /// The run as JSON.
+    data: String,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "describes an answer, is never made")]
+enum RunEventKind {
+    Progress,
+    Finished,
+}
 
 /// At least so long between two events: people cannot read faster.
 const PACE: Duration = Duration::from_millis(200);
@@ -86,7 +109,7 @@ pub struct Detail {
 
 /// A run by its number, or the `current` one.
 #[utoipa::path(get, path = "/api/v1/vacuum/runs/{id}", tag = "vacuum",
-    params(("id" = String, Path), Detail),
+    params(("id" = RunId, Path), Detail),
     responses((status = 200, body = Run), Errors))]
 pub async fn show(
     State(app): State<Arc<App>>,
@@ -99,7 +122,7 @@ pub async fn show(
 
 /// Cancels a run between files.
 #[utoipa::path(delete, path = "/api/v1/vacuum/runs/{id}", tag = "vacuum",
-    params(("id" = String, Path)),
+    params(("id" = RunId, Path)),
     responses((status = 202, body = Run), Errors))]
 pub async fn cancel(
     State(app): State<Arc<App>>,
@@ -112,7 +135,7 @@ pub async fn cancel(
 
 /// Holds a run between files, also across a restart.
 #[utoipa::path(post, path = "/api/v1/vacuum/runs/{id}/pause", tag = "vacuum",
-    params(("id" = String, Path)),
+    params(("id" = RunId, Path)),
     responses((status = 200, body = Run), Errors))]
 pub async fn pause(
     State(app): State<Arc<App>>,
@@ -124,7 +147,7 @@ pub async fn pause(
 
 /// Lets a paused run go on.
 #[utoipa::path(post, path = "/api/v1/vacuum/runs/{id}/resume", tag = "vacuum",
-    params(("id" = String, Path)),
+    params(("id" = RunId, Path)),
     responses((status = 200, body = Run), Errors))]
 pub async fn resume(
     State(app): State<Arc<App>>,
@@ -136,8 +159,8 @@ pub async fn resume(
 
 /// A run's progress as server-sent events: `progress` with the run, and `finished` at its end.
 #[utoipa::path(get, path = "/api/v1/vacuum/runs/{id}/events", tag = "vacuum",
-    params(("id" = String, Path)),
-    responses((status = 200, body = Run, content_type = "text/event-stream",
+    params(("id" = RunId, Path)),
+    responses((status = 200, body = RunEvent, content_type = "text/event-stream",
         description = "`event: progress` or `event: finished`, data: the run"), Errors))]
 pub async fn events(
     State(app): State<Arc<App>>,
@@ -179,7 +202,7 @@ async fn advance(next: Next) -> Option<(Result<Event, Infallible>, Next)> {
 
 /// Removes orphans of a store.
 #[utoipa::path(post, path = "/api/v1/stores/{store}/sweep", tag = "stores",
-    params(("store" = String, Path)), request_body = SweepRequest,
+    params(("store" = StoreName, Path)), request_body = Option<SweepRequest>,
     responses((status = 200, body = SweepReport), Errors))]
 pub async fn sweep(
     State(app): State<Arc<App>>,
@@ -192,7 +215,7 @@ pub async fn sweep(
 
 /// Takes a store as it is, whatever its marker says.
 #[utoipa::path(post, path = "/api/v1/stores/{store}/reconcile", tag = "stores",
-    params(("store" = String, Path)),
+    params(("store" = StoreName, Path)),
     responses((status = 200, body = ReconcileReport), Errors))]
 pub async fn reconcile(
     State(app): State<Arc<App>>,
@@ -203,7 +226,7 @@ pub async fn reconcile(
 }
 
 /// Recounts, looks at every replica, and heals when asked.
-#[utoipa::path(post, path = "/api/v1/verify", tag = "instance", request_body = VerifyRequest,
+#[utoipa::path(post, path = "/api/v1/verify", tag = "instance", request_body = Option<VerifyRequest>,
     responses((status = 200, body = VerifyReport), Errors))]
 pub async fn verify(
     State(app): State<Arc<App>>,

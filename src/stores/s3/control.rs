@@ -157,6 +157,13 @@ impl S3Store {
     }
 
     pub(super) async fn fetch_marker(&self) -> Result<Option<Marker>, Trouble> {
+        match self.look_for_marker().await {
+            Err(trouble) => Err(self.explain(trouble).await),
+            found => found,
+        }
+    }
+
+    async fn look_for_marker(&self) -> Result<Option<Marker>, Trouble> {
         let key = self.marker_key();
         let Some(head) = self.head(&key).await? else {
             return self.list_keys("", 1).await.map(|_| None);
@@ -227,13 +234,24 @@ pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> 
 /// Reads an XML answer whose root element is `root`: the page of a captive portal, say, is not an
 /// empty listing.
 pub(super) fn parse<'a, T: Deserialize<'a>>(text: &'a str, root: &str) -> Result<T, Trouble> {
+    if text.contains("<ListAllMyBucketsResult") {
+        let problem = "the endpoint does not know buckets by host name";
+        return Err(Trouble::wide(
+            problem,
+            "say --path-style, so that the bucket is named in the path",
+        )
+        .known_by("it answered with the list of all buckets"));
+    }
     let parsed = if text.contains(&format!("<{root}")) {
         quick_xml::de::from_str(text).map_err(|e| e.to_string())
     } else {
         Err(format!("no {root}"))
     };
     parsed.map_err(|e| {
-        let remedy = "check that the endpoint is an S3 service";
-        Trouble::new(Kind::StoreWide, format!("the answer cannot be understood: {e}"), remedy)
+        Trouble::wide(
+            "the endpoint is wrong: it answers, but not as an S3 service",
+            "correct host, port and path of --endpoint",
+        )
+        .known_by(format!("the answer cannot be understood: {e}"))
     })
 }

@@ -16,7 +16,7 @@ use super::S3Store;
 use super::budget;
 use super::client::{Call, Client, LONG_PATIENCE, PATIENCE, Payload, UPLOAD_PATIENCE, read_text};
 use super::control::{header, parse};
-use super::trouble::{Kind, Trouble};
+use super::trouble::{Doing, Kind, Trouble};
 use super::upload::{file_payload, hashed, memory_payload, off_thread, open_source};
 use crate::clock::Clock;
 use crate::domain::{Checksum, Digest, Timestamp};
@@ -306,7 +306,8 @@ impl Upload {
         let text = read_text(response, ANSWER_BYTES, LONG_PATIENCE).await?;
         // The provider may begin with 200 to keep the connection alive, and fail after that.
         if text.contains("<Error>") {
-            return Err(Trouble::refusal(status, &headers, &text));
+            let asked = self.store.client.asked(Doing::Write);
+            return Err(Trouble::refusal(&asked, status, &headers, &text));
         }
         self.open = false;
         Ok(())
