@@ -146,6 +146,14 @@ impl Maintenance {
         self.ask(self.catalogue().settings(), MOVES_KEPT).await
     }
 
+    /// The same from now on: a fresh answer will not do, one under way will.
+    pub async fn preview_anew(self: &Arc<Self>) -> Result<Arc<Preview>, PreviewError> {
+        let settings = self.catalogue().settings();
+        sane(&self.previews.entries)
+            .retain(|e| e.answer.borrow().is_none() || !e.is_of(&settings, 0));
+        self.ask(settings, MOVES_KEPT).await
+    }
+
     /// The newest of these answers, however old; never waits.
     pub fn cached_preview(&self) -> Option<Arc<Preview>> {
         sane(&self.previews.last).clone()

@@ -6,3 +6,4 @@ mod connections;
 mod limits;
 mod reads;
 mod uploads;
+mod vacuum_pages;

@@ -90,6 +90,10 @@ async fn a_preview_answers_until_the_settings_change_or_a_run_ends() {
     let first = ask().await;
     assert!(Arc::ptr_eq(&first, &ask().await));
     assert!(Arc::ptr_eq(&first, &house.maintenance.cached_preview().expect("kept")));
+    let anew = house.maintenance.preview_anew().await.expect("a preview");
+    assert!(!Arc::ptr_eq(&first, &anew));
+    assert!(Arc::ptr_eq(&anew, &ask().await));
+    let first = anew;
     house.link("s", "local", Some(100), limit(35)).await;
     assert!(Arc::ptr_eq(&first, &house.maintenance.cached_preview().expect("however old")));
     let second = ask().await;
