@@ -116,6 +116,18 @@ async fn those_who_ask_at_once_share_one_dry_run() {
 }
 
 #[tokio::test]
+async fn what_happens_to_many_files_is_answered_by_one_plan() {
+    let house = crowded().await;
+    let slow = Fault::Delay(Duration::from_millis(100));
+    house.shelf("far").faulty.inject(Operation::ReadMarker, When::Always, slow);
+    let oldest = house.file(support::digest(&crate::house::body("f0", 10))).expect("f0").id;
+    let asked = (0..50).map(|_| house.maintenance.plan_of(oldest));
+    for moves in futures_util::future::join_all(asked).await {
+        assert_eq!(moves.expect("a plan").len(), 1);
+    }
+}
+
+#[tokio::test]
 async fn a_preview_goes_on_when_its_asker_leaves() {
     let house = crowded().await;
     let slow = Fault::Delay(Duration::from_millis(100));
