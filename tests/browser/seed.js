@@ -52,6 +52,6 @@ export function everyPage({ run, path }) {
     '/stores/local/evacuation', '/stores/disk2/delete', '/vacuum', `/vacuum/runs/${run}`,
     '/browse', `/browse/${SCOPE}`, `/browse/${SCOPE}?prefix=harm/`, `/browse/${SCOPE}?q=many`,
     `/browse/${SCOPE}/file?path=${encodeURIComponent(path)}`, '/access', '/access/changes',
-    '/no/such/page', '/stores/no-such-store',
+    '/access/no-such-page', '/stores/no-such-store',
   ];
 }

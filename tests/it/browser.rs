@@ -1,6 +1,9 @@
 //! The admin page in a real browser: each test runs one script of `tests/browser` against a server
 //! of its own. `make tools` installs what they need.
 
+mod pictures;
+mod realistic;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -67,4 +70,10 @@ async fn drive(instance: &Instance, script: &str, more: &[(&str, String)]) {
 async fn signing_in_and_out_tokens_and_the_list_of_changes() {
     let instance = Instance::started("").await;
     drive(&instance, "access.test.js", &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_is_accessible_fits_a_phone_and_bears_harmful_names() {
+    let instance = Instance::started("").await;
+    drive(&instance, "pages.test.js", &[]).await;
 }

@@ -68,9 +68,14 @@ impl Instance {
     pub async fn started(settings: &str) -> Self {
         let mut instance = Self::new(&format!("{settings}\n[maintenance]\nschedule = \"off\"\n"));
         instance.start().await;
-        let made = instance.ok(&["token", "create", "--name", "t", "--role", "admin"]);
-        instance.token = made["token"].as_str().map(str::to_owned);
+        instance.make_token();
         instance
+    }
+
+    /// Makes the admin token that requests to the port carry.
+    pub fn make_token(&mut self) {
+        let made = self.ok(&["token", "create", "--name", "t", "--role", "admin"]);
+        self.token = made["token"].as_str().map(str::to_owned);
     }
 
     /// The token that requests to the port carry.
