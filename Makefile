@@ -2,6 +2,8 @@
 # make run      start Hayloft with a data directory under target/
 # make test     everything that CI runs
 # make check    format, lints, docs, layers; no tests
+# make golden   write the expected plans of tests/scenarios anew; review the diff
+# make mutants  break each rule of src/planner in turn and see that a test notices (hours; goes on where it was)
 # make deny     licences and sources of all dependencies (needs cargo-deny)
 # make tools    install what tests and demo need: under target/tools, with npm, and Debian packages when run as root
 # make screenshots  every admin page in a real browser, to target/screenshots
@@ -16,7 +18,7 @@ RUN := $(CURDIR)/target/run
 # The tools are up to date when this file is newer than the list of them.
 STAMP := $(TOOLS)/installed
 
-.PHONY: all check test tools browser-tools deny demo run screenshots bench-pages clean
+.PHONY: all check test golden mutants tools browser-tools deny demo run screenshots bench-pages clean
 
 all: check
 
@@ -34,6 +36,17 @@ test: check tools
 	else \
 	    HAYLOFT_TEST_WEED="$(WEED)" $(CARGO) test --locked --no-fail-fast; \
 	fi
+
+golden:
+	HAYLOFT_GOLDEN=1 $(CARGO) test --locked --test it every_scenario_plans
+	@git status --short tests/scenarios
+
+mutants: $(TOOLS)/bin/cargo-mutants
+	PATH="$(TOOLS)/bin:$$PATH" nice -n 19 sh tests/mutants/run.sh
+
+# The version that the figures in tests/README.md come from.
+$(TOOLS)/bin/cargo-mutants:
+	$(CARGO) install --locked --debug --root "$(TOOLS)" --version 27.1.0 cargo-mutants
 
 deny:
 	$(CARGO) deny --locked --config packaging/deny.toml check bans licenses sources

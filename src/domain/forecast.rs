@@ -70,7 +70,7 @@ mod tests {
         assert_eq!(day_of_limit(&daily((0..7).map(|day| day * 100)), 10_000), None);
         assert_eq!(day_of_limit(&daily([500; 20]), 10_000), None);
         assert_eq!(day_of_limit(&daily((0..20).map(|day| 5000 - day * 100)), 10_000), None);
-        assert_eq!(day_of_limit(&daily((0..20).map(|day| day)), u64::MAX), None, "ten years");
+        assert_eq!(day_of_limit(&daily(0..20), u64::MAX), None, "ten years");
     }
 
     #[test]

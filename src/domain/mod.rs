@@ -5,6 +5,7 @@ mod forecast;
 mod name;
 mod path;
 mod policy;
+mod schema;
 mod store;
 mod time;
 mod topology;

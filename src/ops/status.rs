@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::attention::{self, Facts};
+use super::figures::add_safety;
 use super::tally::Tally;
 use super::{Actor, OpError, blocking, stores, warnings};
 use crate::api::{Outcome, Run, Safety, Status, StoreView};
@@ -120,9 +121,7 @@ fn scopes(snapshot: &Snapshot, topology: &Topology) -> Result<(Safety, Vec<Strin
     let mut all = Vec::new();
     for scope in topology.scopes_by_name() {
         let tally = Tally::new(topology, scope.id, snapshot.holders(scope.id)?);
-        safety.readable_0 += tally.with_readable(|n| n == 0).files;
-        safety.readable_1 += tally.with_readable(|n| n == 1).files;
-        safety.readable_2_or_more += tally.with_readable(|n| n > 1).files;
+        add_safety(&mut safety, &tally);
         for link in topology.links_of(scope.id) {
             all.extend(warnings::of_link(topology, link, &tally));
         }

@@ -18,7 +18,7 @@ use tower::ServiceExt;
 
 use super::access::{Access, Caller};
 use super::errors::{self, Failure, PROBLEM_JSON};
-use super::metrics::{Metrics, Route};
+use super::metrics::{MethodSlot, Metrics, Route};
 use super::{admin, files, pages, probes};
 use crate::app::App;
 
@@ -84,7 +84,8 @@ impl Site {
         peer: Option<IpAddr>,
     ) -> Response {
         let route = route_of(request.uri().path());
-        let log = tracing::enabled!(tracing::Level::DEBUG).then(|| Line::of(&request));
+        let (begun, method) = (Instant::now(), MethodSlot::from(request.method()));
+        let log = tracing::enabled!(tracing::Level::DEBUG).then(|| Line::of(&request, begun));
         let is_head = request.method() == Method::HEAD;
         let mut response = match self.answer(route, request, door, peer).await {
             Ok(response) => response,
@@ -98,7 +99,7 @@ impl Site {
             headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
             headers.insert(CONTENT_SECURITY_POLICY, FILE_POLICY);
         }
-        self.metrics.answered(route, response.status());
+        self.metrics.answered(route, method, response.status(), begun.elapsed());
         if let Some(line) = log {
             line.write(&response);
         }
@@ -128,7 +129,9 @@ impl Site {
             Route::Files | Route::ByHash => Ok(files::handle(self, &caller, request).await),
             Route::Api => boxed(self.api(caller, request)).await,
             Route::Page => boxed(pages::answer(self, &caller, request, peer)).await,
-            Route::Probe | Route::Other => probes::metrics(self, &caller, request.method()),
+            Route::Probe | Route::Other => {
+                boxed(probes::metrics(self, &caller, request.method())).await
+            }
         }
     }
 
@@ -207,9 +210,9 @@ struct Line {
 }
 
 impl Line {
-    fn of(request: &Request<Body>) -> Self {
+    fn of(request: &Request<Body>, begun: Instant) -> Self {
         let path = request.uri().path().to_owned();
-        Self { method: request.method().clone(), path, begun: Instant::now() }
+        Self { method: request.method().clone(), path, begun }
     }
 
     fn write(self, response: &Response) {

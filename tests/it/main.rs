@@ -16,6 +16,7 @@ mod house;
 mod http;
 mod maintenance;
 mod planner;
+mod preview;
 mod recipes;
 mod stores_local;
 mod stores_s3;

@@ -66,6 +66,42 @@ function typed(input) {
   update();
 }
 
+// ---- answers that arrive piece by piece: <form data-stream="URL" data-into="ID"> ----
+
+function streaming(form) {
+  const target = document.getElementById(form.dataset.into);
+  const button = form.querySelector("button");
+  const run = async () => {
+    button.disabled = true;
+    target.replaceChildren();
+    target.setAttribute("aria-busy", "true");
+    try {
+      const answer = await fetch(form.dataset.stream, { method: "POST" });
+      if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
+      const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+      let markup = "";
+      for (;;) {
+        const { done, value } = await reader.read();
+        if (done) break;
+        markup += value;
+        target.innerHTML = markup;
+      }
+    } catch (error) {
+      const item = document.createElement("li");
+      item.className = "bad";
+      item.textContent = `This broke off: ${error.message}.`;
+      target.append(item);
+    }
+    target.removeAttribute("aria-busy");
+    button.disabled = false;
+  };
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    run();
+  });
+  if ("atOnce" in form.dataset) run();
+}
+
 // ---- copying ----
 
 function copying(code) {
@@ -91,6 +127,7 @@ function enliven(root) {
   for (const element of root.querySelectorAll("[data-load]")) fill(element);
   for (const form of root.querySelectorAll("form[data-preview]")) previewing(form);
   for (const form of root.querySelectorAll("form[data-confirm]")) confirming(form);
+  for (const form of root.querySelectorAll("form[data-stream]")) streaming(form);
   for (const input of root.querySelectorAll("input[data-must-be]")) typed(input);
   for (const code of root.querySelectorAll("code.copy, code.command")) copying(code);
 }

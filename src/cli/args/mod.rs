@@ -126,6 +126,9 @@ pub enum Command {
     /// Access tokens for the HTTP interface
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Receivers of notifications
+    #[command(subcommand)]
+    Notify(NotifyCommand),
     /// Take over files or settings from elsewhere
     #[command(subcommand)]
     Import(ImportCommand),
@@ -221,6 +224,14 @@ pub enum TokenCommand {
     /// Print a one-time link that signs a browser in to the admin page
     #[command(after_help = "Example: hayloft token link")]
     Link,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum NotifyCommand {
+    /// Send a test to every receiver in the configuration
+    #[command(after_help = "Example: hayloft notify test\n\n\
+                            Exits 1 when a receiver did not take it, or none is configured.")]
+    Test,
 }
 
 #[derive(Debug, Subcommand)]

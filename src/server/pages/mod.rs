@@ -21,6 +21,9 @@ mod frame;
 mod overview;
 mod show;
 mod sign_in;
+mod store_forms;
+mod store_leave;
+mod stores;
 mod stores_shown;
 
 use std::net::IpAddr;
@@ -66,6 +69,14 @@ pub fn owns(path: &str) -> bool {
 pub fn router() -> Router<Arc<App>> {
     Router::new()
         .route("/", get(overview::show))
+        .route("/stores", get(stores::list))
+        .route("/stores/new", get(store_forms::ask).post(store_forms::create))
+        .route("/stores/{store}", get(stores::show).post(stores::change))
+        .route("/stores/{store}/check", post(stores::check))
+        .route("/fragments/stores/{store}/check", post(stores::check_live))
+        .route("/stores/{store}/reconcile", post(stores::reconcile))
+        .route("/stores/{store}/evacuation", get(store_leave::evacuation))
+        .route("/stores/{store}/delete", get(store_leave::ask).post(store_leave::delete))
         .route("/access", get(access::show).post(access::create))
         .route("/access/revoke", post(access::revoke))
         .route("/access/link", post(access::link))
