@@ -287,7 +287,7 @@ pub struct S3Settings {
     pub access_key_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_access_key: Option<String>,
-    /// `env` or `file:PATH`, instead of a key.
+    /// `env`, `file:PATH` or `systemd:NAME`, instead of a key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<String>,
 }
@@ -368,7 +368,7 @@ pub struct S3View {
     pub serve: ServeMode,
     pub presign_ttl: u32,
     pub checksum: Checksum,
-    /// `env`, `file:PATH` or `key:ID`.
+    /// `env`, `file:PATH`, `systemd:NAME` or `key:ID`.
     pub credentials: String,
 }
 

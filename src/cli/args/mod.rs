@@ -80,8 +80,11 @@ pub enum Command {
     #[command(after_help = "Example: hayloft --config /etc/hayloft/config.toml serve\n\n\
                             SIGTERM ends it in order, SIGHUP reloads TLS files and the log level.")]
     Serve,
-    /// Check the configuration and print the effective values as TOML, without secrets
-    #[command(after_help = "Example: hayloft --config ./config.toml check-config")]
+    /// Check the configuration and the catalogue, and print the effective values as TOML
+    #[command(after_help = "Example: hayloft --config ./config.toml check-config\n\n\
+                            Secrets are not shown. While no server runs, the catalogue is opened as a \
+                            start would,\nan upgrade to this version's format included, without \
+                            changing it.")]
     CheckConfig,
     /// Show stores, the last and the next run, and what needs attention
     #[command(after_help = "Example: hayloft status --json | jq .safety")]

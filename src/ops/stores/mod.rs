@@ -4,6 +4,7 @@ mod change;
 mod create;
 mod delete;
 mod view;
+mod writable;
 
 pub use change::{change, preview_change};
 pub use create::create;
