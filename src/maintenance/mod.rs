@@ -266,6 +266,11 @@ impl Maintenance {
         Ok(live.view())
     }
 
+    /// Whether the hours of the configuration allow copies now.
+    pub fn may_copy_now(&self) -> bool {
+        live::is_in(self.config.maintenance.window, self.now())
+    }
+
     /// When the timer starts the next run; `None` when it does not.
     pub fn next_run(&self) -> Option<Timestamp> {
         *sane(&self.next)

@@ -121,16 +121,21 @@ impl Previews {
         self.ended.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// A young preview of these settings that lists all its moves.
-    fn complete(&self, settings: &Settings) -> Option<Arc<Preview>> {
+    /// A fresh preview of these settings, and when it was begun.
+    fn known(&self, settings: &Settings) -> Option<(Instant, Arc<Preview>)> {
         let ended = self.ended.load(Ordering::Acquire);
         let entries = sane(&self.entries);
-        let entry = entries.iter().find(|e| e.is_of(settings, 0) && e.is_good(ended))?;
-        let answer = entry.answer.borrow();
-        let (begun, preview) = answer.as_ref()?.as_ref().ok()?;
+        let is_known = |e: &&Entry| e.is_of(settings, MOVES_KEPT) && e.is_good(ended);
+        let answer = entries.iter().find(is_known)?.answer.borrow();
+        answer.as_ref()?.as_ref().ok().cloned()
+    }
+
+    /// A young one that lists all its moves.
+    fn complete(&self, settings: &Settings) -> Option<Arc<Preview>> {
+        let (begun, preview) = self.known(settings)?;
         let listed = preview.run.moves.as_ref().map_or(0, Vec::len);
         let whole = u64::try_from(listed).is_ok_and(|listed| listed == preview.moves_total);
-        (whole && begun.elapsed() < FRESH_FOR_ONE).then(|| Arc::clone(preview))
+        (whole && begun.elapsed() < FRESH_FOR_ONE).then_some(preview)
     }
 }
 
@@ -144,6 +149,12 @@ impl Maintenance {
     /// The newest of these answers, however old; never waits.
     pub fn cached_preview(&self) -> Option<Arc<Preview>> {
         sane(&self.previews.last).clone()
+    }
+
+    /// The answer that `preview` would give at once.
+    pub fn fresh_preview(&self) -> Option<Arc<Preview>> {
+        let settings = self.catalogue().settings();
+        self.previews.known(&settings).map(|(_, preview)| preview)
     }
 
     /// What the next run would do with another configuration, which is not saved.

@@ -25,6 +25,7 @@ mod store_forms;
 mod store_leave;
 mod stores;
 mod stores_shown;
+mod vacuum;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -81,6 +82,15 @@ pub fn router() -> Router<Arc<App>> {
         .route("/access/revoke", post(access::revoke))
         .route("/access/link", post(access::link))
         .route("/access/changes", get(access::changes))
+        .route("/vacuum", get(vacuum::show))
+        .route("/vacuum/plan", get(vacuum::plan))
+        .route("/vacuum/start", post(vacuum::start))
+        .route("/vacuum/runs/{id}", get(vacuum::show_run))
+        .route("/vacuum/runs/{id}/pause", post(vacuum::pause))
+        .route("/vacuum/runs/{id}/resume", post(vacuum::resume))
+        .route("/vacuum/runs/{id}/cancel", post(vacuum::cancel))
+        .route("/fragments/vacuum/plan", get(vacuum::plan_part))
+        .route("/fragments/vacuum/runs/{id}", get(vacuum::body))
 }
 
 /// Answers an address of the page.
