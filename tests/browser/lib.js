@@ -62,11 +62,12 @@ export function watch(context, { elsewhere = false } = {}) {
 
 /**
  * A test with a page of its own: `run({ page, context, faults })`. `signedIn: false` leaves it at
- * the door; other settings are those of the context.
+ * the door, `expected` is a pattern of faults that belong to the test, other settings are those of the
+ * context.
  */
 export function test(name, settings, run) {
   if (typeof settings === 'function') return test(name, {}, settings);
-  const { signedIn = true, elsewhere, ...rest } = settings;
+  const { signedIn = true, elsewhere, expected = /^$/, ...rest } = settings;
   declare(name, { timeout: TEST_MS }, async () => {
     const context = await open(rest);
     const faults = watch(context, { elsewhere });
@@ -74,7 +75,8 @@ export function test(name, settings, run) {
     try {
       if (signedIn) await signIn(page);
       await run({ page, context, faults });
-      assert.deepEqual(faults, [], 'the page did what it must not');
+      const unexpected = faults.filter((fault) => !expected.test(fault));
+      assert.deepEqual(unexpected, [], 'the page did what it must not');
     } catch (error) {
       await explain(page, error, faults);
       throw error;
@@ -84,10 +86,10 @@ export function test(name, settings, run) {
   });
 }
 
-/** Adds to an error where the page was and what it showed. */
+/** Says where the page was and what it showed. */
 async function explain(page, error, faults) {
   const text = await page.locator('body').innerText({ timeout: 1000 }).catch(() => '(no page)');
-  error.message += `\n--- ${page.url()}\n${text.slice(0, 3000)}\n--- faults: ${faults.join('\n')}`;
+  console.log(`${error.message}\n--- ${page.url()} showed:\n${text.slice(0, 3000)}\n--- ${faults.join('\n')}`);
 }
 
 export async function signIn(page, secret = token) {
