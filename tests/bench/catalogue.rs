@@ -152,8 +152,11 @@ fn add(tx: &mut Tx<'_>, n: u64, stores: &[StoreId]) -> Result<(), CatalogueError
     };
     let now = tx.now();
     for store in held {
-        let state =
-            if noise(n, 4).is_multiple_of(5000) { ReplicaState::Missing } else { ReplicaState::Present };
+        let state = if noise(n, 4).is_multiple_of(5000) {
+            ReplicaState::Missing
+        } else {
+            ReplicaState::Present
+        };
         file.put_replica(Replica {
             store: stores[*store],
             state,
