@@ -7,6 +7,7 @@ pub mod args;
 mod client;
 mod commands;
 mod local;
+mod man;
 #[expect(
     clippy::format_push_string,
     reason = "texts for people are short, and write! into a String has a Result to discard"

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::CommandFactory;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -117,8 +117,6 @@ pub fn completions(shell: clap_complete::Shell) -> Result<Ended> {
 }
 
 pub fn man(dir: &Path) -> Result<Ended> {
-    std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
-    clap_mangen::generate_to(Cli::command(), dir)
-        .with_context(|| format!("cannot write manual pages into {}", dir.display()))?;
+    crate::cli::man::write(dir)?;
     Ok(Ended::Done)
 }
