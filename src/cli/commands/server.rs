@@ -72,7 +72,7 @@ fn greet(welcome: &Welcome, global: &Global, log: &Log) {
 }
 
 /// How a command has to be typed to reach this server.
-fn program(global: &Global) -> String {
+pub fn program(global: &Global) -> String {
     match &global.config {
         // From the environment it reaches the commands too.
         Some(config) if std::env::var_os("HAYLOFT_CONFIG").is_none() => {
