@@ -6,6 +6,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use crate::catalogue::Rehearsal;
 use crate::catalogue::{Catalogue, CatalogueError, Options};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -49,6 +50,35 @@ impl From<CatalogueError> for OpenError {
             CatalogueError::Locked(_) => Self::Locked,
             other => Self::Catalogue(other),
         }
+    }
+}
+
+/// What a start would find in `config.data_dir`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// No catalogue: a start makes one.
+    Nothing,
+    /// A server or a command has it open, so that it cannot be looked at.
+    InUse,
+    /// This user may not read it.
+    Closed,
+    /// It can be opened, after an upgrade if the formats differ.
+    Good(Rehearsal),
+}
+
+/// Rehearses a start and changes nothing. An error is what the start would fail with.
+pub fn rehearse(config: &Config) -> Result<Found, OpenError> {
+    let path = config.catalogue();
+    match fs::File::open(&path) {
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => return Ok(Found::Closed),
+        _ => {}
+    }
+    let cache = usize::try_from(config.limits.cache).unwrap_or(usize::MAX);
+    match Catalogue::rehearse(&path, cache) {
+        Ok(None) => Ok(Found::Nothing),
+        Ok(Some(rehearsal)) => Ok(Found::Good(rehearsal)),
+        Err(CatalogueError::Locked(_)) => Ok(Found::InUse),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use crate::api::{Count, MoveView, Outcome, Progress, Run, RunError};
+use crate::api::{Count, MoveAction, MoveView, Outcome, Progress, Run, RunError};
 use crate::clock::Clock;
 use crate::config::Window;
 use crate::domain::{Digest, Timestamp, Topology};
@@ -346,15 +346,19 @@ pub fn fresh_run(id: Option<u64>, started_at: Timestamp) -> Run {
     }
 }
 
+pub fn action_of(action: Action) -> MoveAction {
+    match action {
+        Action::Copy => MoveAction::Copy,
+        Action::Move => MoveAction::Move,
+        Action::Remove => MoveAction::Remove,
+    }
+}
+
 /// A move with names.
 pub fn view_of(step: &Move, topology: &Topology) -> MoveView {
     let store = |id| topology.store_name(id);
     MoveView {
-        action: match step.action {
-            Action::Copy => crate::api::MoveAction::Copy,
-            Action::Move => crate::api::MoveAction::Move,
-            Action::Remove => crate::api::MoveAction::Remove,
-        },
+        action: action_of(step.action),
         scope: step.scope.map(|id| topology.scope_name(id)),
         digest: step.digest,
         size: step.size,

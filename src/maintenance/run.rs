@@ -80,10 +80,17 @@ impl Maintenance {
                 run.outcome = Outcome::Failed;
             }
             self.notifier.run_ended(&self.tasks, &run, self.now());
+            if let Err(error) = self.note_losses().await {
+                tracing::error!(run = live.id, %error, "lost replicas could not be looked for");
+            }
             tracing::info!(run = live.id, outcome = ?run.outcome, moved = run.moved.files,
                 copied = run.copied.files, removed = run.removed.files, "a run has ended");
         }
-        *sane(&self.current) = None;
+        let mut current = sane(&self.current);
+        sane(&self.totals).add(&run);
+        *current = None;
+        drop(current);
+        self.previews.run_ended();
         live.publish(run);
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::audit::{Change, link_value};
 use super::tally::Tally;
+pub use super::vacuum::Previewed as LinkPreview;
 use super::{Actor, Force, OpError, find_scope, find_store, link_rules, names, plural};
 use crate::api::{Count, LinkChange, LinkView, Role};
 use crate::app::App;
@@ -187,6 +188,36 @@ pub async fn edit(
         })
         .await?;
     view(app, scope, store).await
+}
+
+/// What the next run would do with the change and without it; nothing is changed. The change is
+/// checked like one that is made: an edit, or a new link when the store is not linked yet.
+pub async fn preview(
+    app: &Arc<App>,
+    actor: &Actor,
+    scope: &ScopeName,
+    store: &StoreName,
+    change: &LinkChange,
+) -> Result<LinkPreview, OpError> {
+    actor.require_instance_admin()?;
+    let mut topology = app.catalogue.settings().topology.clone();
+    let (scope, store) = pair(&topology, scope, store)?;
+    let force = change.force.into();
+    let link = if let Some(old) = topology.link(scope, store) {
+        let new = changed(old, change);
+        if *old != new {
+            link_rules::check(&topology, Some(old), &new, force)?;
+        }
+        new
+    } else {
+        let new = changed(&new_link(scope, store, app.catalogue.clock().now()), change);
+        check_shared(&topology, &new)?;
+        link_rules::check(&topology, None, &new, force)?;
+        new
+    };
+    topology.unlinked.remove(&(scope, store));
+    topology.links.insert((scope, store), link);
+    LinkPreview::of(app, topology).await
 }
 
 /// Checks and writes a changed link; an unchanged one leaves no trace.

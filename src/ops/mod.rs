@@ -6,9 +6,11 @@
 
 pub mod audit;
 pub mod evacuation;
+pub mod figures;
 pub mod files;
 pub mod import_workspaces;
 pub mod links;
+pub mod notify;
 pub mod scopes;
 pub mod status;
 pub mod stores;

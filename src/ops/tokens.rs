@@ -124,13 +124,14 @@ pub async fn create(
 
 fn check_name(name: &str) -> Result<String, OpError> {
     let name = name.trim();
-    let good =
-        !name.is_empty() && name.len() <= LONGEST_NAME && !name.chars().any(char::is_control);
+    let good = !name.is_empty()
+        && name.chars().count() <= LONGEST_NAME
+        && !name.chars().any(char::is_control);
     if good {
         Ok(name.to_owned())
     } else {
         Err(OpError::Invalid(format!(
-            "a token needs a name of 1 to {LONGEST_NAME} bytes without control characters"
+            "a token needs a name of 1 to {LONGEST_NAME} characters without control characters"
         )))
     }
 }

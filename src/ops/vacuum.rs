@@ -8,11 +8,11 @@ use tokio::sync::watch;
 use super::audit::Change;
 use super::{Actor, OpError, blocking, find_store};
 use crate::api::{
-    Outcome, ReconcileReport, Run, SweepReport, SweepRequest, VerifyReport, VerifyRequest,
+    Outcome, Preview, ReconcileReport, Run, SweepReport, SweepRequest, VerifyReport, VerifyRequest,
 };
 use crate::app::App;
-use crate::domain::{StoreId, StoreName};
-use crate::maintenance::{ControlError, StartError, SweepError};
+use crate::domain::{StoreId, StoreName, Topology};
+use crate::maintenance::{ControlError, PreviewError, StartError, SweepError};
 
 /// Runs kept (SPEC 7).
 const KEPT: usize = 100;
@@ -66,7 +66,47 @@ fn sweep_error(name: &StoreName, error: SweepError) -> OpError {
     }
 }
 
-/// What the next run would do; nothing is changed.
+impl From<PreviewError> for OpError {
+    fn from(error: PreviewError) -> Self {
+        match error {
+            PreviewError::Busy => {
+                Self::Store { kind: "too-many-previews", detail: error.to_string() }
+            }
+            PreviewError::Catalogue(error) => Self::Catalogue(error),
+        }
+    }
+}
+
+/// What the next run would do, in sums and with its first moves; an answer of the last seconds will
+/// do. Nothing is changed.
+pub async fn preview(app: &Arc<App>, actor: &Actor) -> Result<Arc<Preview>, OpError> {
+    actor.require_instance_admin()?;
+    Ok(app.maintenance.preview().await?)
+}
+
+/// The newest preview, however old; never waits.
+pub fn cached_preview(app: &App, actor: &Actor) -> Result<Option<Arc<Preview>>, OpError> {
+    actor.require_instance_admin()?;
+    Ok(app.maintenance.cached_preview())
+}
+
+/// What the next run would do with and without a change that was not made.
+#[derive(Debug, Clone)]
+pub struct Previewed {
+    pub before: Arc<Preview>,
+    pub after: Arc<Preview>,
+}
+
+impl Previewed {
+    /// The next run as things are and as if `topology` were the configuration.
+    pub(super) async fn of(app: &App, topology: Topology) -> Result<Self, OpError> {
+        let before = app.maintenance.preview().await?;
+        let after = app.maintenance.preview_with(topology).await?;
+        Ok(Self { before, after })
+    }
+}
+
+/// What the next run would do, with every move; nothing is changed.
 pub async fn plan(app: &Arc<App>, actor: &Actor) -> Result<Run, OpError> {
     actor.require_instance_admin()?;
     Ok(app.maintenance.dry_run().await?)

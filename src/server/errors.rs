@@ -237,6 +237,9 @@ impl From<OpError> for Failure {
                 Self::new(StatusCode::NOT_FOUND, &kind, detail)
             }
             OpError::Invalid(_) => Self::invalid("invalid-request", detail),
+            OpError::Field { field, .. } => {
+                Self::invalid("invalid-request", detail).with("field", field)
+            }
             OpError::Refused { kind, extra, .. } => {
                 let mut failure = Self::new(StatusCode::CONFLICT, kind, detail);
                 failure.0.problem.extra = extra;

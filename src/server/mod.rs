@@ -11,7 +11,6 @@ pub mod admin;
 mod attempts;
 pub mod errors;
 mod files;
-mod html;
 mod listen;
 mod metrics;
 mod pace;
@@ -60,16 +59,18 @@ pub async fn serve(app: Arc<App>, config: Arc<Config>, greet: impl FnOnce(&Welco
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let hangup = signal(SignalKind::hangup())?;
+    let grant = config.limits.shutdown_timeout;
     let server = Server::bind(app, config).await?;
     greet(&server.welcome().await);
-    tell_manager(NotifyState::Ready);
+    tell_manager(&[NotifyState::Ready]);
     let beats = tokio::spawn(beat());
     let reloads = tokio::spawn(server.clone().reload_at(hangup));
     let impatient = server.clone();
+    let patience = stop_patience(grant);
     let stop = async move {
         let signal = either(&mut terminate, &mut interrupt).await;
         tracing::info!("{signal}: no new requests, draining");
-        tell_manager(NotifyState::Stopping);
+        tell_manager(&[NotifyState::Stopping, NotifyState::ExtendTimeoutUsec(patience)]);
         tokio::spawn(async move {
             let signal = either(&mut terminate, &mut interrupt).await;
             tracing::warn!("{signal} again: open connections are cut off");
@@ -89,9 +90,16 @@ async fn either(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str 
     }
 }
 
+/// Microseconds that an orderly end may take: the grant for requests, once more for the run of
+/// maintenance, and the catalogue's last writes.
+fn stop_patience(grant: Duration) -> u32 {
+    let whole = grant.saturating_mul(2).saturating_add(Duration::from_secs(30));
+    u32::try_from(whole.as_micros()).unwrap_or(u32::MAX)
+}
+
 /// Does nothing when no service manager listens.
-fn tell_manager(state: NotifyState<'_>) {
-    if let Err(error) = sd_notify::notify(&[state]) {
+fn tell_manager(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
         tracing::warn!(%error, "the service manager could not be told");
     }
 }
@@ -103,7 +111,7 @@ async fn beat() {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        tell_manager(NotifyState::Watchdog);
+        tell_manager(&[NotifyState::Watchdog]);
     }
 }
 

@@ -18,7 +18,7 @@ use tower::ServiceExt;
 
 use super::access::{Access, Caller};
 use super::errors::{self, Failure, PROBLEM_JSON};
-use super::metrics::{Metrics, Route};
+use super::metrics::{MethodSlot, Metrics, Route};
 use super::{admin, files, pages, probes};
 use crate::app::App;
 
@@ -47,6 +47,7 @@ pub struct Site {
     pub listening: AtomicBool,
     pub readiness: probes::Readiness,
     admin: Router,
+    pub pages: Router,
 }
 
 impl Site {
@@ -57,6 +58,7 @@ impl Site {
             listening: AtomicBool::new(false),
             readiness: probes::Readiness::default(),
             admin: admin::router().with_state(Arc::clone(&app)),
+            pages: pages::router().with_state(Arc::clone(&app)),
             app,
         })
     }
@@ -82,7 +84,8 @@ impl Site {
         peer: Option<IpAddr>,
     ) -> Response {
         let route = route_of(request.uri().path());
-        let log = tracing::enabled!(tracing::Level::DEBUG).then(|| Line::of(&request));
+        let (begun, method) = (Instant::now(), MethodSlot::from(request.method()));
+        let log = tracing::enabled!(tracing::Level::DEBUG).then(|| Line::of(&request, begun));
         let is_head = request.method() == Method::HEAD;
         let mut response = match self.answer(route, request, door, peer).await {
             Ok(response) => response,
@@ -96,7 +99,7 @@ impl Site {
             headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
             headers.insert(CONTENT_SECURITY_POLICY, FILE_POLICY);
         }
-        self.metrics.answered(route, response.status());
+        self.metrics.answered(route, method, response.status(), begun.elapsed());
         if let Some(line) = log {
             line.write(&response);
         }
@@ -126,7 +129,9 @@ impl Site {
             Route::Files | Route::ByHash => Ok(files::handle(self, &caller, request).await),
             Route::Api => boxed(self.api(caller, request)).await,
             Route::Page => boxed(pages::answer(self, &caller, request, peer)).await,
-            Route::Probe | Route::Other => probes::metrics(self, &caller, request.method()),
+            Route::Probe | Route::Other => {
+                boxed(probes::metrics(self, &caller, request.method())).await
+            }
         }
     }
 
@@ -162,10 +167,9 @@ fn route_of(path: &str) -> Route {
         return Route::ByHash;
     }
     match path {
-        "/" | "/signin" | "/signout" => Route::Page,
         "/healthz" | "/readyz" | "/metrics" => Route::Probe,
         path if path.starts_with("/api/") => Route::Api,
-        path if path.starts_with(pages::ASSETS) => Route::Page,
+        path if pages::owns(path) => Route::Page,
         _ => Route::Other,
     }
 }
@@ -206,9 +210,9 @@ struct Line {
 }
 
 impl Line {
-    fn of(request: &Request<Body>) -> Self {
+    fn of(request: &Request<Body>, begun: Instant) -> Self {
         let path = request.uri().path().to_owned();
-        Self { method: request.method().clone(), path, begun: Instant::now() }
+        Self { method: request.method().clone(), path, begun }
     }
 
     fn write(self, response: &Response) {

@@ -2,6 +2,7 @@
 
 mod acceptance;
 mod admin;
+mod browser;
 mod care;
 mod cli;
 mod cli_faults;
@@ -14,10 +15,13 @@ mod first;
 mod house;
 mod http;
 mod maintenance;
+mod package;
 mod planner;
+mod preview;
 mod recipes;
 mod stores_local;
 mod stores_s3;
 mod storm;
 mod support;
 mod tidy;
+mod upgrade;

@@ -1,12 +1,17 @@
 //! The planner against a catalogue of plain maps: golden scenarios, and properties of random ones.
 
+mod checker;
 mod driving;
+mod instance;
+mod mirror;
 mod model;
+mod naive;
+mod plain;
 mod print;
 mod property;
-mod reference;
 mod rules;
 mod scenario;
+mod sequence;
 
 use std::fmt::Write;
 use std::fs;

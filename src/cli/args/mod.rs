@@ -84,8 +84,11 @@ pub enum Command {
     #[command(after_help = "Example: hayloft --config /etc/hayloft/config.toml serve\n\n\
                             SIGTERM ends it in order, SIGHUP reloads TLS files and the log level.")]
     Serve,
-    /// Check the configuration and print the effective values as TOML, without secrets
-    #[command(after_help = "Example: hayloft --config ./config.toml check-config")]
+    /// Check the configuration and the catalogue, and print the effective values as TOML
+    #[command(after_help = "Example: hayloft --config ./config.toml check-config\n\n\
+                            Secrets are not shown. While no server runs, the catalogue is opened as a \
+                            start would,\nan upgrade to this version's format included, without \
+                            changing it.")]
     CheckConfig,
     /// Show what is wrong and what there is: the command to look at first
     ///
@@ -158,6 +161,9 @@ pub enum Command {
     /// is kept: it is shown once. The admin socket needs none.
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Receivers of notifications
+    #[command(subcommand)]
+    Notify(NotifyCommand),
     /// Take over files or settings from elsewhere
     ///
     /// Whole directories, or scopes and links from a list of workspaces; a list that contradicts
@@ -256,6 +262,14 @@ pub enum TokenCommand {
     /// Print a one-time link that signs a browser in to the admin page
     #[command(after_help = "Example: hayloft token link")]
     Link,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum NotifyCommand {
+    /// Send a test to every receiver in the configuration
+    #[command(after_help = "Example: hayloft notify test\n\n\
+                            Exits 1 when a receiver did not take it, or none is configured.")]
+    Test,
 }
 
 #[derive(Debug, Subcommand)]

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use clap::CommandFactory;
+use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::app::{App, OpenError, Role};
+use crate::app::{self, App, Found, OpenError, Rehearsal, Role};
 use crate::cli::Ended;
 use crate::cli::args::{Cli, Global};
 use crate::cli::output::{self, Output};
@@ -101,12 +102,55 @@ async fn reload_level(global: Global, level: Level) {
 
 pub fn check_config(global: &Global, output: Output) -> Result<Ended> {
     let config = config(global)?;
+    let found = app::rehearse(&config);
     if output.json {
-        output::line(&serde_json::to_string(&config)?)?;
+        let mut shown = serde_json::to_value(&config)?;
+        shown["catalogue"] = found_json(&config.catalogue(), found.as_ref().ok());
+        output::line(&shown.to_string())?;
     } else {
         output::line(config.to_toml()?.trim_end())?;
+        if let Ok(found) = &found {
+            // The rest is TOML, and stays it.
+            output::line(&format!("\n# {}", found_text(&config.catalogue(), found)))?;
+        }
     }
+    found?;
     Ok(Ended::Done)
+}
+
+fn found_text(path: &Path, found: &Found) -> String {
+    let what = match found {
+        Found::Nothing => "does not exist: the first start makes it".to_owned(),
+        Found::InUse => {
+            "is open in a server or a command: stop that to have it looked at too".to_owned()
+        }
+        Found::Closed => "was not looked at: this user may not read it".to_owned(),
+        Found::Good(Rehearsal { format, becomes, records }) if format == becomes => {
+            format!("is good: format {format}, {records} records read")
+        }
+        Found::Good(Rehearsal { format, becomes, records }) => format!(
+            "has format {format}, and the next start upgrades it to {becomes}. The upgrade was tried in memory: {records} \
+             records read after it. Older versions cannot open it then: keep a copy to be able to go back"
+        ),
+    };
+    format!("The catalogue {} {what}.", path.display())
+}
+
+fn found_json(path: &Path, found: Option<&Found>) -> serde_json::Value {
+    let state = match found {
+        None => "bad",
+        Some(Found::Nothing) => "none",
+        Some(Found::InUse) => "in-use",
+        Some(Found::Closed) => "closed",
+        Some(Found::Good(_)) => "good",
+    };
+    let mut shown = json!({"path": path, "state": state});
+    if let Some(Found::Good(Rehearsal { format, becomes, records })) = found {
+        shown["format"] = json!(format);
+        shown["becomes"] = json!(becomes);
+        shown["records"] = json!(records);
+    }
+    shown
 }
 
 pub fn completions(shell: clap_complete::Shell) -> Result<Ended> {

@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 use super::super::audit::{Change, store_value};
 use super::super::{Actor, OpError, blocking, s3_settings};
 use super::view::shown;
-use super::{check_limits, store_error};
+use super::{check_limits, store_error, writable};
 use crate::api::{StoreCreate, StoreView};
 use crate::app::App;
 use crate::catalogue::{CatalogueError, Tx};
@@ -147,9 +147,9 @@ impl LocalRoot {
         let parent = root.parent().and_then(|p| fs::canonicalize(p).ok());
         match (parent, root.file_name()) {
             (Some(parent), Some(name)) => Ok(Self { path: parent.join(name), exists: false }),
-            _ => Err(OpError::Invalid(format!(
-                "the directory above {shown} does not exist: make it, or mount the disk that has it"
-            ))),
+            _ => Err(OpError::Invalid(writable::hidden(root).unwrap_or_else(|| {
+                format!("the directory above {shown} does not exist: make it, or mount the disk that has it")
+            }))),
         }
     }
 
@@ -173,6 +173,9 @@ impl LocalRoot {
     }
 
     fn make(&self, name: &StoreName) -> Result<(), OpError> {
+        if let Some(detail) = writable::obstacle(&self.path, self.exists) {
+            return Err(OpError::Store { kind: "store-unavailable", detail });
+        }
         if self.exists {
             return Ok(());
         }

@@ -10,7 +10,7 @@ use utoipa::IntoParams;
 
 use super::openapi::{Errors, document};
 use super::{Answer, Failure, InputList, Query, Who};
-use crate::api::{AuditEntry, Status, Workspace, WorkspacesImported};
+use crate::api::{AuditEntry, NotifyTested, Status, Workspace, WorkspacesImported};
 use crate::app::App;
 use crate::ops;
 
@@ -49,6 +49,16 @@ pub async fn audit(
     Query(page): Query<AuditPage>,
 ) -> Answer<Json<Vec<AuditEntry>>> {
     Ok(Json(ops::audit::list(&app, &actor, page.after, page.limit).await?))
+}
+
+/// Sends a test to every receiver of notifications, once, and says what became of it.
+#[utoipa::path(post, path = "/api/v1/notify/test", tag = "instance",
+    responses((status = 200, body = [NotifyTested]), Errors))]
+pub async fn test_receivers(
+    State(app): State<Arc<App>>,
+    Who(actor): Who,
+) -> Answer<Json<Vec<NotifyTested>>> {
+    Ok(Json(ops::notify::test(&app, &actor).await?))
 }
 
 /// Makes scopes and links from workspaces; on any error nothing is changed.

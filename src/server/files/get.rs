@@ -81,10 +81,10 @@ fn read_of(ask: &Ask<'_>, scope: ScopeId, found: &Found, is_head: bool) -> Resul
             return Ok(Wanted::Unsatisfiable);
         }
     };
-    let download = query.has("download");
+    let download = query.is_set("download");
     Ok(Wanted::Read(Read {
         range,
-        proxy: query.has("proxy"),
+        proxy: query.is_set("proxy"),
         content_type: found.entry.content_type.clone(),
         content_disposition: download.then(|| disposition::attachment(found.path.file_name())),
     }))

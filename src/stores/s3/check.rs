@@ -14,15 +14,19 @@ use super::upload::memory_payload;
 use crate::domain::ServeMode;
 use crate::stores::checklist::{Checklist, Finding, compare_markers};
 use crate::stores::names::probe_name;
-use crate::stores::{CheckStep, Marker, PresignOptions};
+use crate::stores::{CheckStep, Marker, PresignOptions, StepSeen};
 
 const PROBE: &[u8] = b"hayloft probe: this object may be deleted\n";
 const MIDDLE: Range<usize> = 8..13;
 /// Signatures are refused from 15 minutes on.
 const MOST_SKEW: i64 = 300;
 
-pub(super) async fn run(store: &S3Store, expected: Option<&Marker>) -> Vec<CheckStep> {
-    let mut list = Checklist::default();
+pub(super) async fn run(
+    store: &S3Store,
+    expected: Option<&Marker>,
+    seen: StepSeen<'_>,
+) -> Vec<CheckStep> {
+    let mut list = Checklist::new(seen);
     let key = format!("{}{}", store.client.prefix(), probe_name());
     let reached = list.run("marker", marker(store, expected)).await;
     if reached {

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
@@ -16,6 +16,7 @@ use super::place::Place;
 use super::sign::{Signer, hex};
 use super::trouble::{Asked, Doing, Kind, Trouble};
 use crate::stores::StoreError;
+use crate::stores::calls::{Calls, S3Operation};
 
 /// The longest silence of the provider in the midst of a call.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
@@ -164,6 +165,23 @@ impl<'a> Call<'a> {
             _ => Doing::Write,
         }
     }
+
+    fn operation(&self) -> S3Operation {
+        let asks = |name| self.query.iter().any(|(key, _)| *key == name);
+        match (self.method.as_str(), self.key) {
+            ("GET", None) if asks("uploads") => S3Operation::ListMultipartUploads,
+            ("GET", None) => S3Operation::ListObjectsV2,
+            ("GET", Some(_)) => S3Operation::GetObject,
+            ("HEAD", Some(_)) => S3Operation::HeadObject,
+            ("PUT", Some(_)) if asks("partNumber") => S3Operation::UploadPart,
+            ("PUT", Some(_)) => S3Operation::PutObject,
+            ("POST", Some(_)) if asks("uploads") => S3Operation::CreateMultipartUpload,
+            ("POST", Some(_)) if asks("uploadId") => S3Operation::CompleteMultipartUpload,
+            ("DELETE", Some(_)) if asks("uploadId") => S3Operation::AbortMultipartUpload,
+            ("DELETE", Some(_)) => S3Operation::DeleteObject,
+            _ => S3Operation::Other,
+        }
+    }
 }
 
 /// The connection pool and the key to one bucket.
@@ -172,6 +190,7 @@ pub(super) struct Client {
     signer: Signer,
     place: Place,
     prefix: String,
+    calls: Arc<Calls>,
 }
 
 impl Client {
@@ -189,11 +208,15 @@ impl Client {
             .user_agent(concat!("hayloft/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|e| StoreError::Unavailable(format!("no HTTP client: {e}")))?;
-        Ok(Self { http, signer, place, prefix: prefix.to_owned() })
+        Ok(Self { http, signer, place, prefix: prefix.to_owned(), calls: Arc::default() })
     }
 
     pub(super) fn prefix(&self) -> &str {
         &self.prefix
+    }
+
+    pub(super) fn calls(&self) -> &Calls {
+        &self.calls
     }
 
     pub(super) fn signer(&self) -> &Signer {
@@ -255,10 +278,34 @@ impl Client {
             headers.insert(CONTENT_LENGTH, call.payload.len().into());
         }
         let progress = Arc::new(AtomicU64::new(0));
+        let begun = Instant::now();
+        let answer = self.execute(call, url, headers, &progress).await;
+        let status = answer.as_ref().ok().map(|answer| answer.status().as_u16());
+        self.calls.ended(call.operation(), status, begun.elapsed());
+        // Small bodies leave in one piece, unseen.
+        let went =
+            if answer.is_ok() { call.payload.len() } else { progress.load(Ordering::Relaxed) };
+        self.calls.sent(went);
+        answer.map(|answer| self.watched(answer))
+    }
+
+    /// Whoever reads the body counts it.
+    fn watched(&self, mut answer: Response) -> Response {
+        answer.extensions_mut().insert(Arc::clone(&self.calls));
+        answer
+    }
+
+    async fn execute(
+        &self,
+        call: &Call<'_>,
+        url: &Url,
+        headers: HeaderMap,
+        progress: &Arc<AtomicU64>,
+    ) -> Result<Response, Trouble> {
         let mut request = reqwest::Request::new(call.method.clone(), url.clone());
         *request.headers_mut() = headers;
         if !matches!(call.payload, Payload::Empty) {
-            *request.body_mut() = Some(call.payload.body(&progress));
+            *request.body_mut() = Some(call.payload.body(progress));
         }
         let mut exchange = std::pin::pin!(self.http.execute(request));
         loop {
@@ -273,8 +320,13 @@ impl Client {
 
     /// Reads a presigned URL, without our key.
     pub(super) async fn fetch(&self, url: &str) -> Result<Response, Trouble> {
+        let begun = Instant::now();
         let sent = tokio::time::timeout(PATIENCE, self.http.get(url).send()).await;
+        let status = sent.as_ref().ok().and_then(|sent| sent.as_ref().ok());
+        let status = status.map(|answer| answer.status().as_u16());
+        self.calls.ended(S3Operation::GetObject, status, begun.elapsed());
         let response = sent.map_err(|_| Trouble::stalled(PATIENCE))?.map_err(Trouble::transport)?;
+        let response = self.watched(response);
         let (status, headers) = (response.status(), response.headers().clone());
         if status.is_success() {
             return Ok(response);
@@ -325,7 +377,14 @@ pub(super) async fn next_piece(
     patience: Duration,
 ) -> Result<Option<Bytes>, Trouble> {
     match tokio::time::timeout(patience, response.chunk()).await {
-        Ok(piece) => piece.map_err(Trouble::transport),
+        Ok(Ok(piece)) => {
+            if let (Some(piece), Some(calls)) = (&piece, response.extensions().get::<Arc<Calls>>())
+            {
+                calls.received(piece.len() as u64);
+            }
+            Ok(piece)
+        }
+        Ok(Err(error)) => Err(Trouble::transport(error)),
         Err(_) => Err(Trouble::stalled(patience)),
     }
 }
