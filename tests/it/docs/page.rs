@@ -151,7 +151,7 @@ fn without_here_documents(text: &str) -> String {
 fn simple_commands(line: &str) -> Vec<Vec<String>> {
     let (mut all, mut words, mut word) = (vec![], vec![], String::new());
     let (mut quote, mut redirected) = (None, false);
-    let mut end_word = |word: &mut String, words: &mut Vec<String>, redirected: &mut bool| {
+    let end_word = |word: &mut String, words: &mut Vec<String>, redirected: &mut bool| {
         if !word.is_empty() {
             let word = std::mem::take(word);
             if !std::mem::take(redirected) {
