@@ -16,6 +16,9 @@ const GENERAL: &str = r#".SH FILES
 \fI/etc/hayloft/config.toml\fR
 The configuration, each key with its default and the reason for it.
 .TP
+\fI/etc/hayloft/credentials\fR
+Keys of S3 stores, one file each, which systemd hands to the service.
+.TP
 \fI/var/lib/hayloft\fR
 The data directory: the catalogue \fIhayloft.redb\fR, the first local store below \fIstore\fR, and
 \fIspool\fR for uploads on their way to remote stores.
@@ -23,7 +26,7 @@ The data directory: the catalogue \fIhayloft.redb\fR, the first local store belo
 \fI/run/hayloft/admin.sock\fR
 The admin socket. Whoever may open it, by its group, administers the instance.
 .TP
-\fI/usr/share/doc/hayloft\fR
+\fI/usr/share/doc/hayloft/guide\fR
 The administrator's guide: installing, proxies, providers, policies, backup, troubleshooting.
 .SH ENVIRONMENT
 .TP
