@@ -11,7 +11,7 @@ use clap_mangen::Man;
 use super::args::Cli;
 
 /// What the page of the program has beside what clap knows. Lines of troff.
-const GENERAL: &str = r#".SH FILES
+const GENERAL: &str = r".SH FILES
 .TP
 \fI/etc/hayloft/config.toml\fR
 The configuration, each key with its default and the reason for it.
@@ -44,7 +44,7 @@ The key of stores with \fB\-\-credentials env\fR, read by the server.
 .TP
 \fBNO_COLOR\fR
 No colours on a terminal.
-"#;
+";
 
 const EXIT_STATUS: &str = r".SH EXIT STATUS
 .TP
