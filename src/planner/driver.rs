@@ -318,15 +318,9 @@ impl Driver {
     fn note_excess(&mut self, world: &World<'_>, usage: &Usage, unit: Unit) {
         let Some(limit) = limit_of(unit, world) else { return };
         let excess = used(unit, usage).saturating_sub(limit);
-        if excess > 0 {
-            let over = Over { limit, excess, ..self.walk.over };
-            self.ledger.unmet_all(
-                place(unit),
-                Cause::StillOver(over),
-                self.walk.stuck,
-                &self.walk.stuck_digests,
-            );
-        }
+        let over = Over { limit, excess, ..self.walk.over };
+        let (stuck, digests) = (self.walk.stuck, &self.walk.stuck_digests);
+        self.ledger.unmet_all(place(unit), Cause::StillOver(over), stuck, digests);
     }
 }
 

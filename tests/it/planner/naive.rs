@@ -211,10 +211,8 @@ impl Naive {
     }
 
     fn drain(&mut self, id: Id, (scope, store): (Id, Id)) {
-        if !self.files[&id].scopes.contains(&scope)
-            || !self.files[&id].is_in(store)
-            || self.removed(id, store)
-        {
+        let file = &self.files[&id];
+        if !file.scopes.contains(&scope) || !file.is_in(store) || self.removed(id, store) {
             return;
         }
         let file = &self.files[&id];
@@ -236,11 +234,8 @@ impl Naive {
 
     fn clean_up(&mut self, id: Id, store: Id) {
         let file = &self.files[&id];
-        let is =
-            |links: &dyn Fn(&(Id, Id)) -> bool| file.scopes.iter().any(|s| links(&(*s, store)));
-        let linked = is(&|key| self.links.contains_key(key));
-        let in_grace = is(&|key| self.in_grace.contains(key));
-        let residual = file.is_in(store) && !linked && !in_grace;
+        let holds = |key| self.links.contains_key(&key) || self.in_grace.contains(&key);
+        let residual = file.is_in(store) && !file.scopes.iter().any(|scope| holds((*scope, store)));
         if residual || file.at.get(&store) == Some(&Corrupt) {
             self.removed(id, store);
         }

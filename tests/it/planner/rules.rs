@@ -2,7 +2,7 @@
 
 use hayloft::domain::{File, FileId, ScopeId, StoreId};
 use hayloft::planner::{
-    CONFIRMED, Decision, Note, Phase, Pin, Snapshot, download_order, explain, removable,
+    CONFIRMED, Decision, Note, Phase, Pin, Reason, Snapshot, download_order, explain, removable,
     upload_order,
 };
 
@@ -173,6 +173,22 @@ fn tombstones_of_a_deleted_scope_are_not_stranded() {
     model.topology.scopes.remove(&A);
     let plan = model.dry_run();
     assert!(plan.moves.is_empty() && plan.report.is_complete(), "{plan:#?}");
+}
+
+#[test]
+fn every_reason_for_a_move_is_told_in_words() {
+    let reasons = [
+        (Reason::Populate, "the scope populates this store"),
+        (Reason::Drain, "the scope drains this store"),
+        (Reason::DrainNamed, "the scope drains this store into a named one"),
+        (Reason::Corrupt, "the replica is corrupt and the file has a good one elsewhere"),
+        (Reason::Residual, "no scope that has the file links this store any more"),
+        (Reason::ScopeLimit, "the store holds more of the scope than its soft limit"),
+        (Reason::StoreLimit, "the store holds more than its limit"),
+    ];
+    for (reason, words) in reasons {
+        assert_eq!(reason.to_string(), words);
+    }
 }
 
 #[test]
