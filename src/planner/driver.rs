@@ -309,9 +309,8 @@ impl Driver {
 
     fn stick(&mut self, size: u64, digest: Digest) {
         self.walk.stuck.add(size);
-        if self.walk.stuck_digests.len() < SHOWN_DIGESTS {
-            self.walk.stuck_digests.push(digest);
-        }
+        let room = SHOWN_DIGESTS.saturating_sub(self.walk.stuck_digests.len());
+        self.walk.stuck_digests.extend(std::iter::once(digest).take(room));
     }
 
     /// All files were looked at and the limit is still exceeded: one error with the reasons.
@@ -330,7 +329,7 @@ fn completed_later(batch: &Batch, results: &[MoveResult], at: usize) -> bool {
         .moves
         .iter()
         .zip(results)
-        .skip(at + 1)
+        .skip(at)
         .any(|(m, r)| m.file == file && m.action == Action::Move && matches!(r, MoveResult::Done))
 }
 

@@ -167,6 +167,23 @@ fn explain_tells_the_fate_of_one_file_phase_by_phase() {
 }
 
 #[test]
+fn explain_sheds_a_file_only_while_a_limit_is_exceeded() {
+    let phases = |limits: [&str; 2]| {
+        let (model, file) = world(&format!(
+            "store s {}\nstore t\nscope a\nlink a s up=1 {}\nlink a t\nfile f 20 in=a at=s",
+            limits[0], limits[1]
+        ));
+        let Ok(usage) = model.usage();
+        let verdicts = explain(&model.world(), &usage, &file);
+        verdicts.into_iter().map(|v| (v.phase, v.decision.moves.len())).collect::<Vec<_>>()
+    };
+    assert_eq!(phases(["soft=20", "soft=20"]), []);
+    assert_eq!(phases(["soft=19", "soft=20"]), [(Phase::StoreLimit, 1)]);
+    // What the scope's limit moved, the store's need not.
+    assert_eq!(phases(["soft=19", "soft=19"]), [(Phase::ScopeLimit, 1)]);
+}
+
+#[test]
 fn tombstones_of_a_deleted_scope_are_not_stranded() {
     let (mut model, _) =
         world("store s\nstore t\nscope a\nscope b\nlink b t\nfile f 1 in=a:tombstone at=s");
