@@ -57,7 +57,8 @@ impl Maintenance {
                     Ok(Some(verified)) => Some(Back { file, store, verified }),
                     Ok(None) => None,
                     Err(error) => {
-                        tracing::debug!(digest = %file.digest, %error, "still missing");
+                        let store = topology.store_name(store);
+                        tracing::debug!(store, digest = %file.digest, %error, "still missing");
                         None
                     }
                 }

@@ -37,11 +37,6 @@ pub fn bytes(n: impl Plain<u64>) -> String {
     ByteSize(n.plain()).to_string()
 }
 
-/// `80 GB`, or `none` for a limit that is not set.
-pub fn limit(n: impl Plain<Option<u64>>) -> String {
-    n.plain().map_or_else(|| "none".to_owned(), bytes)
-}
-
 /// A limit as a form takes it: exact, in the largest unit that divides it.
 pub fn exact(n: u64) -> String {
     const UNITS: [(&str, u64); 8] = [
