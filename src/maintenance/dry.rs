@@ -65,7 +65,7 @@ impl Maintenance {
         let _with_this_future = given_up.clone().drop_guard();
         let now = self.now();
         let (looked, back) = tokio::select! {
-            seen = self.take_looks(&settings.topology) => seen?,
+            seen = self.look_for_plan(&settings.topology) => seen?,
             () = self.stopping.cancelled() => return Err(CatalogueError::Closed),
         };
         let run = self.catalogue().snapshot()?.next_run_id()?;
@@ -99,7 +99,10 @@ impl Maintenance {
     }
 
     /// The stores as they are, and missing replicas that are there again.
-    async fn take_looks(&self, topology: &Topology) -> Result<(Looked, Vec<Back>), CatalogueError> {
+    async fn look_for_plan(
+        &self,
+        topology: &Topology,
+    ) -> Result<(Looked, Vec<Back>), CatalogueError> {
         let looked = self.look_at_stores().await;
         let mut back = Vec::new();
         for store in &looked.usable {

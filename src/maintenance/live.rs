@@ -273,6 +273,11 @@ impl Live {
     }
 
     fn keep(&self, moves: Vec<MoveView>) {
+        for made in &moves {
+            let MoveView { action, scope, digest, size, from, to, .. } = made;
+            tracing::debug!(run = self.id, ?action, scope, from, to, %digest, bytes = size,
+                "a replica was moved");
+        }
         let mut board = self.board();
         let room = MOVES_KEPT.saturating_sub(board.moves.len());
         if moves.len() > room && room > 0 {

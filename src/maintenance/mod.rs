@@ -48,6 +48,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use crate::api::{Outcome, Run};
 use crate::catalogue::{Catalogue, CatalogueError};
@@ -203,7 +204,8 @@ impl Maintenance {
             live.set_wish(Wish::Stop);
         }
         let (maintenance, at_work) = (Arc::clone(self), Arc::clone(&live));
-        self.tasks.spawn(async move { maintenance.conduct(at_work).await });
+        let span = tracing::info_span!("vacuum", run = id);
+        self.tasks.spawn(async move { maintenance.conduct(at_work).await }.instrument(span));
         live
     }
 

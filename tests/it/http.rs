@@ -5,4 +5,5 @@ mod bench;
 mod connections;
 mod limits;
 mod reads;
+mod semantics;
 mod uploads;
