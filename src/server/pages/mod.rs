@@ -15,10 +15,18 @@
 
 mod access;
 mod assets;
+mod browse;
 mod chart;
+mod effect;
+mod file;
 mod form;
 mod frame;
+mod link_form;
+mod links;
 mod overview;
+mod places;
+mod scope;
+mod scopes;
 mod show;
 mod sign_in;
 mod store_forms;
@@ -91,6 +99,35 @@ pub fn router() -> Router<Arc<App>> {
         .route("/vacuum/runs/{id}/cancel", post(vacuum::cancel))
         .route("/fragments/vacuum/plan", get(vacuum::plan_part))
         .route("/fragments/vacuum/runs/{id}", get(vacuum::body))
+        .merge(of_scopes())
+        .merge(of_files())
+}
+
+fn of_scopes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/scopes", get(scopes::show))
+        .route("/scopes/new", get(scopes::ask).post(scopes::create))
+        .route("/scopes/{scope}", get(scope::show))
+        .route("/scopes/{scope}/set", post(scope::set))
+        .route("/scopes/{scope}/default-store", post(scope::default_store))
+        .route("/scopes/{scope}/delete", post(scope::delete))
+        .route("/scopes/{scope}/links/{store}", get(links::show).post(links::save))
+        .route("/scopes/{scope}/links/{store}/unlink", post(links::unlink))
+        .route("/fragments/scopes/{scope}/links/{store}", get(links::form))
+        .route(
+            "/fragments/scopes/{scope}/links/{store}/effect",
+            get(links::effect_now).post(links::effect),
+        )
+}
+
+fn of_files() -> Router<Arc<App>> {
+    Router::new()
+        .route("/browse", get(browse::scopes))
+        .route("/browse/{scope}", get(browse::folder))
+        .route("/browse/{scope}/file", get(file::show))
+        .route("/browse/{scope}/delete", post(browse::delete))
+        .route("/browse/{scope}/undelete", post(browse::undelete))
+        .route("/fragments/browse/{scope}/next", get(file::next))
 }
 
 /// Answers an address of the page.
