@@ -7,6 +7,7 @@ pub mod args;
 mod client;
 mod commands;
 mod local;
+mod man;
 #[expect(
     clippy::format_push_string,
     reason = "texts for people are short, and write! into a String has a Result to discard"
@@ -114,10 +115,10 @@ async fn with_client(global: &Global, command: Command, output: Output) -> Resul
     let client = Client { transport };
     let ended = if matches!(command, Command::Vacuum(_)) {
         // Asks what an interrupt is to mean.
-        commands::run(&client, command, output).await
+        commands::run(&client, global, command, output).await
     } else {
         tokio::select! {
-            ended = commands::run(&client, command, output) => ended,
+            ended = commands::run(&client, global, command, output) => ended,
             _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
         }
     };

@@ -2,6 +2,7 @@
 
 use super::plural;
 use crate::api::{Attention, Outcome, Run, Safety, Severity, StoreView};
+use crate::maintenance::LimitKind;
 
 /// What is known about an instance when somebody asks how it is.
 #[derive(Debug, Clone, Copy)]
@@ -11,8 +12,18 @@ pub struct Facts<'a> {
     pub last_run: Option<&'a Run>,
     /// The run at work, which may be paused.
     pub current: Option<&'a Run>,
+    /// Limits that are reached within the time that the configuration looks ahead.
+    pub limits: &'a [NearLimit],
     /// Warnings about links.
     pub warnings: &'a [String],
+}
+
+/// A limit of a store that is near.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NearLimit {
+    pub store: String,
+    pub limit: LimitKind,
+    pub days: u32,
 }
 
 /// The list, errors first.
@@ -22,6 +33,7 @@ pub fn of(facts: &Facts<'_>) -> Vec<Attention> {
     all.extend(facts.stores.iter().flat_map(marks).flatten());
     all.extend(facts.last_run.and_then(unwell));
     all.extend(facts.current.and_then(paused));
+    all.extend(facts.limits.iter().filter_map(near));
     let of_stores = facts.stores.iter().flat_map(|store| &store.warnings);
     all.extend(of_stores.chain(facts.warnings).map(|warning| advice(warning)));
     all
@@ -33,7 +45,7 @@ fn error(what: String, command: String) -> Attention {
 
 fn health(store: &StoreView) -> Option<Attention> {
     let name = &store.name;
-    let problem = store.health.problem.as_ref()?;
+    let problem = store.health.problem.as_ref()?.trim_start_matches("the store is unavailable: ");
     let since = store.health.since.map(|since| format!(" since {since}")).unwrap_or_default();
     Some(if store.health.state == "foreign" {
         let command = format!("hayloft store reconcile {name}");
@@ -79,6 +91,21 @@ fn unwell(run: &Run) -> Option<Attention> {
         [first, rest @ ..] => format!(": {} (and {} more)", first.cause, rest.len()),
     };
     Some(error(format!("the last run {how}{why}"), format!("hayloft vacuum show {id}")))
+}
+
+/// The vacuum sees to soft limits.
+fn near(limit: &NearLimit) -> Option<Attention> {
+    let (store, days) = (&limit.store, limit.days);
+    let what = match limit.limit {
+        LimitKind::Soft => return None,
+        LimitKind::Hard => "its hard limit",
+        LimitKind::Disk => "the end of its disk",
+    };
+    let when = match days {
+        0 => format!("store {store} has reached {what}: uploads go elsewhere or fail"),
+        _ => format!("store {store} will reach {what} in {}", plural(u64::from(days), "day")),
+    };
+    Some(error(when, format!("hayloft store show {store}")))
 }
 
 fn paused(run: &Run) -> Option<Attention> {
@@ -168,6 +195,7 @@ mod tests {
         safety: &Safety { readable_0: 0, readable_1: 0, readable_2_or_more: 0 },
         last_run: None,
         current: None,
+        limits: &[],
         warnings: &[],
     };
 
@@ -177,7 +205,9 @@ mod tests {
         let damaged = [StoreView { missing_files: 1, corrupt_files: 2, ..store("ok", None) }];
         let lost = Safety { readable_0: 1, ..Safety::default() };
         let (bad, held) = (run(Outcome::Incomplete), run(Outcome::Paused));
-        let cases: [(Facts<'_>, &[&str]); 6] = [
+        let limit = |limit| NearLimit { store: "cold".to_owned(), limit, days: 3 };
+        let limits = [limit(LimitKind::Soft), limit(LimitKind::Hard)];
+        let cases: [(Facts<'_>, &[&str]); 7] = [
             (WELL, &[]),
             (
                 Facts { stores: &ill, ..WELL },
@@ -190,6 +220,7 @@ mod tests {
             (Facts { safety: &lost, ..WELL }, &["hayloft verify"]),
             (Facts { last_run: Some(&bad), ..WELL }, &["hayloft vacuum show 7"]),
             (Facts { current: Some(&held), ..WELL }, &["hayloft vacuum resume"]),
+            (Facts { limits: &limits, ..WELL }, &["hayloft store show cold"]),
         ];
         for (facts, commands) in cases {
             let got: Vec<_> = told(&facts).into_iter().filter_map(|(_, c)| c).collect();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::attention::{self, Facts};
+use super::attention::{self, Facts, NearLimit};
 use super::figures::add_safety;
 use super::tally::Tally;
 use super::{Actor, OpError, blocking, stores, warnings};
@@ -89,6 +89,7 @@ fn gather(app: &App, stores: Vec<StoreView>) -> Result<Status, OpError> {
         safety: &safety,
         last_run: last_run.as_ref(),
         current: current.as_ref(),
+        limits: &near_limits(app, &settings.topology),
         warnings: &warnings,
     });
     for store in &stores {
@@ -108,6 +109,17 @@ fn gather(app: &App, stores: Vec<StoreView>) -> Result<Status, OpError> {
         attention,
         warnings,
     })
+}
+
+/// What was foreseen when it was last computed: a command without a server foresees nothing.
+fn near_limits(app: &App, topology: &Topology) -> Vec<NearLimit> {
+    let today = u32::try_from(app.catalogue.clock().now().seconds() / 86_400).unwrap_or(0);
+    let ahead = app.config.maintenance.limit_forecast.as_secs() / 86_400;
+    let outlook = app.maintenance.outlook().into_iter();
+    let near = outlook.map(|o| (o, o.day.saturating_sub(today)));
+    near.filter(|(_, days)| u64::from(*days) <= ahead)
+        .map(|(o, days)| NearLimit { store: topology.store_name(o.store), limit: o.limit, days })
+        .collect()
 }
 
 /// The newest run that is over; at most one is not.

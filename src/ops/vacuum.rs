@@ -85,6 +85,12 @@ pub async fn preview(app: &Arc<App>, actor: &Actor) -> Result<Arc<Preview>, OpEr
     Ok(app.maintenance.preview().await?)
 }
 
+/// The same, looked at from now on.
+pub async fn preview_anew(app: &Arc<App>, actor: &Actor) -> Result<Arc<Preview>, OpError> {
+    actor.require_instance_admin()?;
+    Ok(app.maintenance.preview_anew().await?)
+}
+
 /// The newest preview, however old; never waits.
 pub fn cached_preview(app: &App, actor: &Actor) -> Result<Option<Arc<Preview>>, OpError> {
     actor.require_instance_admin()?;

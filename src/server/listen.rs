@@ -68,7 +68,9 @@ impl Server {
             Ok(port) => port,
             Err(error) => {
                 remove_socket(&config.admin_socket);
-                return Err(error).context(format!("cannot listen on {}", config.listen));
+                let taken = error.kind() == io::ErrorKind::AddrInUse;
+                let hint = if taken { ", which another program has: change `listen`" } else { "" };
+                return Err(error).context(format!("cannot listen on {}{hint}", config.listen));
             }
         };
         let address = port.local_addr()?;
@@ -281,7 +283,10 @@ fn remove_socket(path: &Path) {
 /// replaced.
 fn bind_socket(path: &Path) -> Result<UnixListener> {
     if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent).context("its directory cannot be created")?;
+        std::fs::create_dir_all(parent).context(
+            "its directory cannot be created: create it for this user, or set admin_socket \
+             (HAYLOFT_ADMIN_SOCKET) to a path in a directory of this user",
+        )?;
     }
     match std::fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => bail!("something else is at this path"),

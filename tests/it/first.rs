@@ -14,7 +14,13 @@ use crate::support::{bytes, s3};
 /// Runs `hayloft serve` at a pseudo terminal until it has said `until`; what it printed.
 fn serve_at_a_terminal(instance: &Instance, until: &str) -> String {
     let config = instance.path("config.toml");
-    let program = format!("{} --config {} serve", env!("CARGO_BIN_EXE_hayloft"), config.display());
+    let pid = instance.path("pid");
+    let program = format!(
+        "echo $$ > {}; exec {} --config {} serve",
+        pid.display(),
+        env!("CARGO_BIN_EXE_hayloft"),
+        config.display()
+    );
     let transcript = instance.path("terminal");
     let mut child = Command::new("script")
         .args(["-qefc", &program])
@@ -29,7 +35,8 @@ fn serve_at_a_terminal(instance: &Instance, until: &str) -> String {
         std::thread::sleep(Duration::from_millis(50));
         seen = std::fs::read_to_string(&transcript).unwrap_or_default();
     }
-    child.kill().expect("killed");
+    let pid = std::fs::read_to_string(pid).expect("a process id");
+    assert!(Command::new("kill").args(["-INT", pid.trim()]).status().expect("kill").success());
     child.wait().expect("ended");
     seen.replace('\r', "")
 }
@@ -147,7 +154,7 @@ fn assert_says(name: &str, detail: &str, words: &[&str]) {
 
 const PATH: &[&str] = &["--path-style"];
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_the_provider_refuses_names_the_wrong_setting_and_how_it_is_known() {
     let instance = Instance::started("").await;
     for case in provider::refusals() {
@@ -158,7 +165,7 @@ async fn a_store_that_the_provider_refuses_names_the_wrong_setting_and_how_it_is
     assert_eq!(instance.ok(&["store", "list"]).as_array().map(Vec::len), Some(1));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_endpoint_that_does_not_answer_is_told_from_one_that_speaks_otherwise() {
     let instance = Instance::started("").await;
     let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -192,7 +199,7 @@ async fn an_endpoint_that_does_not_answer_is_told_from_one_that_speaks_otherwise
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn real_services_are_understood_too() {
     let instance = Instance::started("").await;
     let server = s3::in_process(s3::Faults::default()).await;

@@ -7,3 +7,4 @@ mod limits;
 mod reads;
 mod semantics;
 mod uploads;
+mod vacuum_pages;

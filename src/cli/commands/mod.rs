@@ -12,7 +12,7 @@ mod vacuum;
 use anyhow::Result;
 
 use super::Ended;
-use super::args::{Command, FileCommand, ImportCommand, NotifyCommand, TokenCommand};
+use super::args::{Command, FileCommand, Global, ImportCommand, NotifyCommand, TokenCommand};
 use super::client::{Client, in_path, in_query};
 use super::output::{self, Output, Table};
 use crate::api::{
@@ -21,9 +21,14 @@ use crate::api::{
 };
 
 /// Carries out a command that needs a server (or the catalogue).
-pub async fn run(client: &Client, command: Command, output: Output) -> Result<Ended> {
+pub async fn run(
+    client: &Client,
+    global: &Global,
+    command: Command,
+    output: Output,
+) -> Result<Ended> {
     match command {
-        Command::Status => status::run(client, output).await,
+        Command::Status => status::run(client, global, output).await,
         Command::Verify { read, repair } => verify(client, read, repair, output).await,
         Command::Scope(command) => scope::run(client, command, output).await,
         Command::Store(command) => store::run(client, command, output).await,

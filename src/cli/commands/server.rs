@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::CommandFactory;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
@@ -95,7 +95,7 @@ fn greet(welcome: &Welcome, global: &Global, log: &Log) {
 }
 
 /// How a command has to be typed to reach this server.
-fn program(global: &Global) -> String {
+pub fn program(global: &Global) -> String {
     match &global.config {
         // From the environment it reaches the commands too.
         Some(config) if std::env::var_os("HAYLOFT_CONFIG").is_none() => {
@@ -183,8 +183,6 @@ pub fn completions(shell: clap_complete::Shell) -> Result<Ended> {
 }
 
 pub fn man(dir: &Path) -> Result<Ended> {
-    std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
-    clap_mangen::generate_to(Cli::command(), dir)
-        .with_context(|| format!("cannot write manual pages into {}", dir.display()))?;
+    crate::cli::man::write(dir)?;
     Ok(Ended::Done)
 }

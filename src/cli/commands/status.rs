@@ -1,6 +1,7 @@
 //! `hayloft status`: the command to look at first.
 
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 use anyhow::{Result, bail};
 
@@ -10,6 +11,14 @@ use crate::cli::Ended;
 use crate::cli::args::Global;
 use crate::cli::client::Client;
 use crate::cli::output::{self, Output};
+use crate::config::DEFAULT_FILE;
+
+/// Where packages and administrators put the unit.
+const UNITS: [&str; 3] = [
+    "/etc/systemd/system/hayloft.service",
+    "/usr/lib/systemd/system/hayloft.service",
+    "/lib/systemd/system/hayloft.service",
+];
 
 /// Refuses where there is nothing to look at: asking how an instance is must not make one.
 pub fn require_instance(global: &Global) -> Result<()> {
@@ -35,13 +44,20 @@ pub fn require_instance(global: &Global) -> Result<()> {
     Ok(())
 }
 
-pub async fn run(client: &Client, output: Output) -> Result<Ended> {
-    let server = if client.transport.is_in_process() {
-        output::Server::Down
-    } else {
-        output::Server::Running
-    };
+pub async fn run(client: &Client, global: &Global, output: Output) -> Result<Ended> {
+    let start = client.transport.is_in_process().then(|| start_command(global));
     let answer = client.get("status").await?;
-    output.answer::<Status>(&answer, |status| output::status(status, server))?;
+    output.answer::<Status>(&answer, |status| output::status(status, start.as_deref()))?;
     Ok(Ended::Done)
+}
+
+/// How a server for this configuration is started here.
+fn start_command(global: &Global) -> String {
+    let is_packaged = UNITS.iter().any(|unit| Path::new(unit).exists());
+    let is_default = global.config.as_deref().is_none_or(|c| c == Path::new(DEFAULT_FILE));
+    if is_packaged && is_default {
+        "sudo systemctl start hayloft".to_owned()
+    } else {
+        format!("{} serve", server::program(global))
+    }
 }

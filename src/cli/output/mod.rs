@@ -17,7 +17,7 @@ use super::client::Answer;
 
 pub use runs::{history, run, verify};
 pub use scopes::{explanation, file, link_notes, scope, scopes};
-pub use status::{Server, status};
+pub use status::status;
 pub use stores::{check, deleted, evacuation, reconciled, store, stores, swept};
 pub use table::{Table, bytes, count, time};
 pub use welcome::welcome;

@@ -1,7 +1,7 @@
 //! `hayloft status` for people, on one screen: what is wrong, then what there is.
 
 use super::runs::one_line;
-use super::table::{Table, bytes, count, or_dash, time};
+use super::table::{Table, bytes, or_dash, time};
 use crate::api::{Attention, Severity, Status, StoreView};
 
 /// Stores that are listed; a screen holds no more beside the rest.
@@ -9,30 +9,19 @@ const STORES: usize = 12;
 /// Things to look at that are told in full.
 const TOLD: usize = 8;
 
-/// Whether somebody serves the instance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Server {
-    Running,
-    /// This command opened the catalogue itself.
-    Down,
-}
-
-pub fn status(status: &Status, server: Server) -> String {
+/// `start`: the command that starts a server, when this command opened the catalogue itself because
+/// there is none.
+pub fn status(status: &Status, start: Option<&str>) -> String {
     let mut all = status.attention.clone();
-    if server == Server::Down {
-        all.insert(
-            0,
-            Attention {
-                severity: Severity::Error,
-                what: "no server is running: uploads and downloads are not possible".to_owned(),
-                command: Some("systemctl start hayloft".to_owned()),
-            },
-        );
+    if let Some(start) = start {
+        let what = "no server is running: uploads and downloads are not possible".to_owned();
+        let command = Some(start.to_owned());
+        all.insert(0, Attention { severity: Severity::Error, what, command });
     }
     let (wrong, advice): (Vec<_>, Vec<_>) = all.iter().partition(|a| a.severity == Severity::Error);
-    let since = match server {
-        Server::Running => format!(", running since {}", time(status.started_at)),
-        Server::Down => String::new(),
+    let since = match start {
+        None => format!(", running since {}", time(status.started_at)),
+        Some(_) => String::new(),
     };
     let verdict = match wrong.len() {
         0 => "all is well".to_owned(),
@@ -41,7 +30,7 @@ pub fn status(status: &Status, server: Server) -> String {
     };
     let mut text = format!("Hayloft {}{since}: {verdict}\n", status.version);
     text += &list(&wrong);
-    text += &format!("\n{}\n\n{}", stores(&status.stores), facts(status, server));
+    text += &format!("\n{}\n\n{}", stores(&status.stores), facts(status, start.is_some()));
     if !advice.is_empty() {
         text += &format!("\nAdvice\n{}", list(&advice));
     }
@@ -64,7 +53,7 @@ fn list(all: &[&Attention]) -> String {
 
 fn stores(all: &[StoreView]) -> String {
     let headings =
-        ["STORE", "HEALTH", ">FILES", ">BYTES", ">SOFT LIMIT", ">HARD LIMIT", ">FULL", "SCOPES"];
+        ["STORE", "HEALTH", ">FILES", ">BYTES", ">SOFT LIMIT", ">HARD LIMIT", ">FULL", ">SCOPES"];
     let mut table = Table::new(&headings);
     for store in all.iter().take(STORES) {
         let scopes = store.scopes.iter().filter(|s| s.linked).count();
@@ -99,11 +88,11 @@ fn full(store: &StoreView) -> Option<String> {
     soft.max(max).map(|p| format!("{p} %"))
 }
 
-fn facts(status: &Status, server: Server) -> String {
+fn facts(status: &Status, is_down: bool) -> String {
     let safety = &status.safety;
     let mut text = format!(
-        "Files      {}, {}: readable from two or more stores {}, from one {}, from none {}\n",
-        count(status.files, "file"),
+        "Files      {} ({})\nSafety     readable from two or more stores {}, from one {}, from none {}\n",
+        status.files,
         bytes(status.bytes),
         safety.readable_2_or_more,
         safety.readable_1,
@@ -118,10 +107,10 @@ fn facts(status: &Status, server: Server) -> String {
             "Last run   none yet: hayloft vacuum --dry-run shows what one would do\n".to_owned()
         }
     };
-    text += &match (status.next_run, server) {
-        (Some(next), Server::Running) => format!("Next run   {}\n", time(next)),
-        (None, Server::Running) => "Next run   never by itself: the schedule is off\n".to_owned(),
-        (_, Server::Down) => "Next run   when a server runs\n".to_owned(),
+    text += &match status.next_run {
+        _ if is_down => "Next run   when a server runs\n".to_owned(),
+        Some(next) => format!("Next run   {}\n", time(next)),
+        None => "Next run   never by itself: the schedule is off\n".to_owned(),
     };
     text
 }

@@ -78,18 +78,18 @@ pub fn owns(path: &str) -> bool {
 pub fn router() -> Router<Arc<App>> {
     Router::new()
         .route("/", get(overview::show))
-        .route("/stores", get(stores::list))
-        .route("/stores/new", get(store_forms::ask).post(store_forms::create))
-        .route("/stores/{store}", get(stores::show).post(stores::change))
-        .route("/stores/{store}/check", post(stores::check))
-        .route("/fragments/stores/{store}/check", post(stores::check_live))
-        .route("/stores/{store}/reconcile", post(stores::reconcile))
-        .route("/stores/{store}/evacuation", get(store_leave::evacuation))
-        .route("/stores/{store}/delete", get(store_leave::ask).post(store_leave::delete))
+        .merge(of_stores())
         .route("/access", get(access::show).post(access::create))
         .route("/access/revoke", post(access::revoke))
         .route("/access/link", post(access::link))
         .route("/access/changes", get(access::changes))
+        .merge(of_vacuum())
+        .merge(of_scopes())
+        .merge(of_files())
+}
+
+fn of_vacuum() -> Router<Arc<App>> {
+    Router::new()
         .route("/vacuum", get(vacuum::show))
         .route("/vacuum/plan", get(vacuum::plan))
         .route("/vacuum/start", post(vacuum::start))
@@ -99,8 +99,19 @@ pub fn router() -> Router<Arc<App>> {
         .route("/vacuum/runs/{id}/cancel", post(vacuum::cancel))
         .route("/fragments/vacuum/plan", get(vacuum::plan_part))
         .route("/fragments/vacuum/runs/{id}", get(vacuum::body))
-        .merge(of_scopes())
-        .merge(of_files())
+}
+
+fn of_stores() -> Router<Arc<App>> {
+    Router::new()
+        .route("/stores", get(stores::list))
+        .route("/stores/new", get(store_forms::ask).post(store_forms::create))
+        .route("/stores/{store}", get(stores::show).post(stores::change))
+        .route("/stores/{store}/check", post(stores::check))
+        .route("/fragments/stores/{store}/check", post(stores::check_live))
+        .route("/stores/{store}/reconcile", post(stores::reconcile))
+        .route("/stores/{store}/evacuation", get(store_leave::evacuation))
+        .route("/stores/{store}/delete", get(store_leave::ask).post(store_leave::delete))
+        .route("/fragments/stores/{store}/effect", post(stores::effect))
 }
 
 fn of_scopes() -> Router<Arc<App>> {

@@ -66,7 +66,9 @@ fn sentence(preview: &Preview) -> String {
         [("copy", MoveAction::Copy), ("move", MoveAction::Move), ("remove", MoveAction::Remove)];
     let told = parts.iter().filter_map(|(verb, action)| {
         let mut sum = Count::default();
-        preview.groups.iter().filter(|g| g.action == *action).for_each(|g| sum.add_all(g.count));
+        for group in preview.groups.iter().filter(|group| group.action == *action) {
+            sum.add_all(group.count);
+        }
         (sum.files > 0)
             .then(|| format!("{verb} {} ({})", show::files(sum.files), show::bytes(sum.bytes)))
     });
@@ -169,6 +171,7 @@ pub async fn plan(State(app): State<Arc<App>>, visit: Visit) -> Result<Response,
     let known = if goes_on { ops::vacuum::cached_preview(&app, &visit.actor)? } else { None };
     let preview = match known {
         Some(preview) => preview,
+        None if visit.query.is_set("new") => ops::vacuum::preview_anew(&app, &visit.actor).await?,
         None => ops::vacuum::preview(&app, &visit.actor).await?,
     };
     let plan = Plan::new(&app, &visit, &preview).await?;

@@ -41,6 +41,8 @@ pub(super) enum Doubt {
     Host,
     /// Plain HTTP was not understood: does the port speak TLS?
     Plain,
+    /// Nothing came back for a TLS handshake: does the port speak plain HTTP?
+    Secure,
 }
 
 /// A failed call.
@@ -457,16 +459,16 @@ fn wrong_secret(id: &str) -> Trouble {
         format!(
             "the secret access key is wrong: the provider knows the key {id} and signs with another secret"
         ),
-        "give --access-key-id and its secret again; if they are right, something between here and \
-         the provider changes requests",
+        "give --access-key-id and its secret access key again; if they are right, something between \
+         here and the provider changes requests",
     )
 }
 
 fn wrong_key(id: &str) -> Trouble {
     Trouble::wide(
         format!("the access key id is wrong: the provider does not know {id}"),
-        "correct --access-key-id or create a new key; check that --endpoint is where the key was \
-         made",
+        "correct the access key id (--access-key-id), or create a new key; check that --endpoint is \
+         where the key was made",
     )
 }
 

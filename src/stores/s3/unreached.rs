@@ -90,7 +90,9 @@ fn unconnected(
     if late {
         let problem = format!("the endpoint is wrong or down: nothing answers at {whom}");
         let remedy = "check host and port of --endpoint, and the firewalls on the way";
-        return Trouble::wide(problem, remedy).passing();
+        let mut trouble = Trouble::wide(problem, remedy).passing();
+        trouble.doubt = whom.starts_with("https:").then_some(Doubt::Secure);
+        return trouble;
     }
     match io_kind(error) {
         Some(io::ErrorKind::ConnectionRefused) => {
@@ -166,6 +168,7 @@ impl S3Store {
             None => None,
             Some(Doubt::Host) => self.is_only_the_bucket_unknown().await,
             Some(Doubt::Plain) => self.is_it_tls().await,
+            Some(Doubt::Secure) => self.is_it_plain().await,
         };
         better.unwrap_or(trouble)
     }
@@ -181,6 +184,19 @@ impl S3Store {
                 "say --path-style, so that the bucket is named in the path",
             )
             .known_by(format!("{endpoint} alone is one"))
+        })
+    }
+
+    async fn is_it_plain(&self) -> Option<Trouble> {
+        let secure = self.client.place().base();
+        let plain = secure.replacen("https:", "http:", 1);
+        let answer = timeout(LOOK, self.client.knock(&plain)).await.ok()?;
+        answer.is_ok().then(|| {
+            Trouble::wide(
+                format!("the endpoint is wrong: {secure} answers, but does not speak TLS"),
+                "say http:// in --endpoint, or the port for https",
+            )
+            .known_by("plain HTTP was answered there")
         })
     }
 

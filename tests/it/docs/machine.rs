@@ -18,7 +18,13 @@ stop() {
     rm "$M/pid"
 }
 start() {
-    timeout 300 hayloft serve </dev/null >/dev/null 2>>"$M/server.log" &
+    # As LoadCredential= of the unit does.
+    rm -rf "$M/credentials"
+    mkdir "$M/credentials"
+    for file in "$M"/etc/credentials/*; do
+        [ ! -e "$file" ] || install -m 400 "$file" "$M/credentials/s3_${file##*/}"
+    done
+    CREDENTIALS_DIRECTORY="$M/credentials" timeout 300 hayloft serve </dev/null >/dev/null 2>>"$M/server.log" &
     echo $! >"$M/pid"
     for _ in $(seq 200); do
         curl -sf "$BASE/readyz" >/dev/null && return
@@ -81,7 +87,7 @@ impl Machine {
     }
 
     fn furnish(&self, port: u16) {
-        for dir in ["bin", "etc", "home"] {
+        for dir in ["bin", "etc", "etc/credentials", "home"] {
             std::fs::create_dir(self.path(dir)).expect("a directory");
         }
         symlink(env!("CARGO_BIN_EXE_hayloft"), self.path("bin/hayloft")).expect("a link");

@@ -111,14 +111,18 @@ pub fn hayloft_commands(text: &str) -> Vec<Vec<String>> {
     let mut found = vec![];
     for line in without_here_documents(text).replace("\\\n", " ").lines() {
         for command in simple_commands(line) {
-            let start = command.iter().position(|w| w.rsplit('/').next() == Some("hayloft"));
-            let Some(start) = start else { continue };
-            let before = &command[..start];
-            let is_prefix =
-                |w: &String| w.contains('=') || w == "sudo" || w == "-u" || w == "hayloft";
-            if before.iter().all(is_prefix) && command.len() > start + 1 {
-                let last = command.iter().rposition(|w| w.rsplit('/').next() == Some("hayloft"));
-                found.push(command[last.unwrap_or(start)..].to_vec());
+            let mut words = command.as_slice();
+            loop {
+                words = match words {
+                    [sudo, option, _, rest @ ..] if sudo == "sudo" && option == "-u" => rest,
+                    [sudo, rest @ ..] if sudo == "sudo" => rest,
+                    [assignment, rest @ ..] if assignment.contains('=') => rest,
+                    _ => break,
+                };
+            }
+            let is_ours = |w: &String| w == "hayloft" || w.ends_with("/release/hayloft");
+            if words.first().is_some_and(is_ours) {
+                found.push(words.to_vec());
             }
         }
     }
@@ -147,7 +151,7 @@ fn without_here_documents(text: &str) -> String {
 fn simple_commands(line: &str) -> Vec<Vec<String>> {
     let (mut all, mut words, mut word) = (vec![], vec![], String::new());
     let (mut quote, mut redirected) = (None, false);
-    let mut end_word = |word: &mut String, words: &mut Vec<String>, redirected: &mut bool| {
+    let end_word = |word: &mut String, words: &mut Vec<String>, redirected: &mut bool| {
         if !word.is_empty() {
             let word = std::mem::take(word);
             if !std::mem::take(redirected) {

@@ -74,6 +74,11 @@ impl Instance {
     /// Starts a new instance; requests to the port carry a token from now on.
     pub async fn start_and_sign_in(&mut self) {
         self.start().await;
+        self.make_token();
+    }
+
+    /// Makes the admin token that requests to the port carry.
+    pub fn make_token(&mut self) {
         let made = self.ok(&["token", "create", "--name", "t", "--role", "admin"]);
         self.token = made["token"].as_str().map(str::to_owned);
     }
