@@ -450,7 +450,7 @@ impl Refusal<'_> {
             return trouble;
         }
         trouble
-            .known_by("it had no objection to the signature, so key, secret and region are right")
+            .known_by("it had no objection to the signature, so key, secret and region seem to be right")
     }
 }
 
