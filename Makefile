@@ -1,6 +1,8 @@
 # make demo     build, and show everything once with real files and a real S3 server (KEEP=1: leave it running)
 # make run      start Hayloft with a data directory under target/
 # make test     everything that CI runs
+# make test-all what takes longer too: schemathesis, many storms
+# make schemathesis  ask a fresh instance all that its OpenAPI document allows, and much that it does not
 # make check    format, lints, docs, layers; no tests
 # make golden   write the expected plans of tests/scenarios anew; review the diff
 # make mutants  break each rule of src/planner in turn and see that a test notices (hours; goes on where it was)
@@ -26,7 +28,7 @@ HOST := $(shell rustc -vV | sed -n 's/^host: //p')
 CARGO_DEB := $(TOOLS)/bin/cargo-deb
 CARGO_DEB_VERSION := 3.8.0
 
-.PHONY: all check test golden mutants tools browser-tools deny deb test-deb demo run screenshots bench-pages clean
+.PHONY: all check test test-all schemathesis storms golden mutants tools browser-tools deny deb test-deb demo run screenshots bench-pages clean
 
 all: check
 
@@ -44,6 +46,25 @@ test: check tools
 	else \
 	    HAYLOFT_TEST_WEED="$(WEED)" $(CARGO) test --locked --no-fail-fast; \
 	fi
+
+test-all: test schemathesis storms
+
+# HAYLOFT_STORMS is the number of random storms that one test goes through.
+storms: tools
+	HAYLOFT_STORMS=300 $(CARGO) test --locked --test it storm::
+
+# SECONDS_PER_RUN: the whole of it. Its own environment: other pins than the rest of the tools.
+SCHEMATHESIS := $(TOOLS)/schemathesis
+SECONDS_PER_RUN ?= 240
+
+schemathesis: $(SCHEMATHESIS)/installed
+	$(CARGO) build --locked
+	sh tests/schemathesis/run.sh target/debug/hayloft "$(SCHEMATHESIS)/bin/schemathesis" $(SECONDS_PER_RUN)
+
+$(SCHEMATHESIS)/installed: tests/schemathesis/requirements.txt | $(STAMP)
+	python3 -m venv --clear "$(SCHEMATHESIS)"
+	"$(SCHEMATHESIS)/bin/pip" install --quiet --disable-pip-version-check -r tests/schemathesis/requirements.txt
+	@touch "$@"
 
 golden:
 	HAYLOFT_GOLDEN=1 $(CARGO) test --locked --test it every_scenario_plans

@@ -184,8 +184,7 @@ impl Live {
     }
 
     fn is_in_window(&self) -> bool {
-        let now = self.clock.now();
-        self.window.is_none_or(|w| schedule::local_time(now).is_none_or(|time| w.contains(time)))
+        is_in(self.window, self.clock.now())
     }
 
     // ---- progress ----
@@ -274,6 +273,11 @@ impl Live {
     }
 
     fn keep(&self, moves: Vec<MoveView>) {
+        for made in &moves {
+            let MoveView { action, scope, digest, size, from, to, .. } = made;
+            tracing::debug!(run = self.id, ?action, scope, from, to, %digest, bytes = size,
+                "a replica was moved");
+        }
         let mut board = self.board();
         let room = MOVES_KEPT.saturating_sub(board.moves.len());
         if moves.len() > room && room > 0 {
@@ -325,6 +329,11 @@ impl Live {
         let room = SHOWN_DIGESTS.saturating_sub(class.digests.len());
         class.digests.extend(digests.iter().take(room));
     }
+}
+
+/// Whether a window allows copies at that time.
+pub fn is_in(window: Option<Window>, now: Timestamp) -> bool {
+    window.is_none_or(|w| schedule::local_time(now).is_none_or(|time| w.contains(time)))
 }
 
 /// A run that has not begun.

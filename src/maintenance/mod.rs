@@ -48,6 +48,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use crate::api::{Outcome, Run};
 use crate::catalogue::{Catalogue, CatalogueError};
@@ -203,7 +204,8 @@ impl Maintenance {
             live.set_wish(Wish::Stop);
         }
         let (maintenance, at_work) = (Arc::clone(self), Arc::clone(&live));
-        self.tasks.spawn(async move { maintenance.conduct(at_work).await });
+        let span = tracing::info_span!("vacuum", run = id);
+        self.tasks.spawn(async move { maintenance.conduct(at_work).await }.instrument(span));
         live
     }
 
@@ -264,6 +266,11 @@ impl Maintenance {
         }
         live.set_wish(wish);
         Ok(live.view())
+    }
+
+    /// Whether the hours of the configuration allow copies now.
+    pub fn may_copy_now(&self) -> bool {
+        live::is_in(self.config.maintenance.window, self.now())
     }
 
     /// When the timer starts the next run; `None` when it does not.

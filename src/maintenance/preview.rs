@@ -121,16 +121,23 @@ impl Previews {
         self.ended.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// A young preview of these settings that lists all its moves.
-    fn complete(&self, settings: &Settings) -> Option<Arc<Preview>> {
+    /// A fresh preview of these settings.
+    fn known(&self, settings: &Settings) -> Option<Arc<Preview>> {
         let ended = self.ended.load(Ordering::Acquire);
         let entries = sane(&self.entries);
-        let entry = entries.iter().find(|e| e.is_of(settings, 0) && e.is_good(ended))?;
-        let answer = entry.answer.borrow();
-        let (begun, preview) = answer.as_ref()?.as_ref().ok()?;
-        let listed = preview.run.moves.as_ref().map_or(0, Vec::len);
-        let whole = u64::try_from(listed).is_ok_and(|listed| listed == preview.moves_total);
-        (whole && begun.elapsed() < FRESH_FOR_ONE).then(|| Arc::clone(preview))
+        let is_known = |e: &&Entry| e.is_of(settings, MOVES_KEPT) && e.is_good(ended);
+        let answer = entries.iter().find(is_known)?.answer.borrow();
+        answer.as_ref()?.as_ref().ok().map(|(_, preview)| Arc::clone(preview))
+    }
+
+    /// Forgets previews of these settings that are older; one under way stays.
+    fn forget_older(&self, settings: &Settings, age: Duration) {
+        let is_young = |entry: &Entry| match &*entry.answer.borrow() {
+            None => true,
+            Some(Ok((begun, _))) => begun.elapsed() < age,
+            Some(Err(_)) => false,
+        };
+        sane(&self.entries).retain(|entry| !entry.is_of(settings, 0) || is_young(entry));
     }
 }
 
@@ -141,9 +148,22 @@ impl Maintenance {
         self.ask(self.catalogue().settings(), MOVES_KEPT).await
     }
 
+    /// The same from now on: a fresh answer will not do, one under way will.
+    pub async fn preview_anew(self: &Arc<Self>) -> Result<Arc<Preview>, PreviewError> {
+        let settings = self.catalogue().settings();
+        self.previews.forget_older(&settings, Duration::ZERO);
+        self.ask(settings, MOVES_KEPT).await
+    }
+
     /// The newest of these answers, however old; never waits.
     pub fn cached_preview(&self) -> Option<Arc<Preview>> {
         sane(&self.previews.last).clone()
+    }
+
+    /// The answer that `preview` would give at once.
+    pub fn fresh_preview(&self) -> Option<Arc<Preview>> {
+        let settings = self.catalogue().settings();
+        self.previews.known(&settings)
     }
 
     /// What the next run would do with another configuration, which is not saved.
@@ -160,14 +180,19 @@ impl Maintenance {
     }
 
     /// What the next run would do with one file.
-    pub async fn plan_of(&self, file: FileId) -> Result<Vec<MoveView>, PreviewError> {
+    pub async fn plan_of(self: &Arc<Self>, file: FileId) -> Result<Vec<MoveView>, PreviewError> {
         let Some(digest) = self.catalogue().snapshot()?.file(file)?.map(|f| f.digest) else {
             return Ok(Vec::new());
         };
         let settings = self.catalogue().settings();
-        if let Some(preview) = self.previews.complete(&settings) {
-            let moves = preview.run.moves.iter().flatten();
-            return Ok(moves.filter(|m| m.digest == digest).cloned().collect());
+        // A plan that is listed whole answers for every file, so that those who ask share it.
+        if self.cached_preview().is_none_or(|last| is_whole(&last)) {
+            self.previews.forget_older(&settings, FRESH_FOR_ONE);
+            let preview = self.ask(Arc::clone(&settings), MOVES_KEPT).await?;
+            if is_whole(&preview) {
+                let moves = preview.run.moves.iter().flatten();
+                return Ok(moves.filter(|m| m.digest == digest).cloned().collect());
+            }
         }
         let turn = self.previews.turn(self.previews.seat()?).await?;
         let planned = self.plan_ahead(settings, Keep::Of(digest), turn).await?;
@@ -223,6 +248,12 @@ impl Maintenance {
         }
         Ok((begun, preview))
     }
+}
+
+/// Whether all its moves are listed.
+fn is_whole(preview: &Preview) -> bool {
+    let listed = preview.run.moves.as_ref().map_or(0, Vec::len);
+    listed as u64 == preview.moves_total
 }
 
 fn summed(planned: Planned, at: Timestamp, took: Duration) -> Preview {

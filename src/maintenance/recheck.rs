@@ -50,6 +50,7 @@ impl Maintenance {
         let mut links = topology.links_to(store).peekable();
         let readable = links.peek().is_none() || links.any(|l| !l.policy.write_only);
         let Ok(open) = self.transfer.stores.get(store) else { return Ok(Some((last, Vec::new()))) };
+        let settings = &settings;
         let looks = page.into_iter().map(|file| {
             let backend = &open.backend;
             async move {
@@ -57,7 +58,8 @@ impl Maintenance {
                     Ok(Some(verified)) => Some(Back { file, store, verified }),
                     Ok(None) => None,
                     Err(error) => {
-                        tracing::debug!(digest = %file.digest, %error, "still missing");
+                        let store = settings.topology.store_name(store);
+                        tracing::debug!(store, digest = %file.digest, %error, "still missing");
                         None
                     }
                 }

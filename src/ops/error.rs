@@ -45,17 +45,23 @@ impl OpError {
     }
 
     /// The field of the request that the error is about, if it is about one.
-    pub fn field(&self) -> Option<&'static str> {
+    pub fn field(&self) -> Option<&str> {
         match self {
             Self::Field { field, .. } => Some(field),
+            Self::Refused { extra, .. } => extra.get("field").and_then(Value::as_str),
             Self::NotFound { .. }
             | Self::Invalid(_)
-            | Self::Refused { .. }
             | Self::Store { .. }
             | Self::Forbidden(_)
             | Self::Catalogue(_)
             | Self::Internal(_) => None,
         }
+    }
+
+    /// Says which field of the request a refusal is about.
+    #[must_use]
+    pub fn at(self, field: &'static str) -> Self {
+        self.with("field", field)
     }
 
     /// Adds a fact to a refusal; other errors stay as they are.

@@ -264,6 +264,38 @@ pub(super) fn prioritise(
     Ok(Linked::Now)
 }
 
+/// What unlinking a store would leave behind, and why it would be refused.
+#[derive(Debug, Clone)]
+pub struct Removal {
+    pub residual: Residual,
+    pub refused: Option<OpError>,
+}
+
+/// What `remove` would do; nothing is changed.
+pub async fn removal(
+    app: &Arc<App>,
+    actor: &Actor,
+    scope: &ScopeName,
+    store: &StoreName,
+) -> Result<Removal, OpError> {
+    actor.require_instance_admin()?;
+    let (scope, store) = (scope.clone(), store.clone());
+    super::blocking(app, move |app| {
+        let settings = app.catalogue.settings();
+        let topology = &settings.topology;
+        let (scope_id, store_id) = pair(topology, &scope, &store)?;
+        let link = topology.link(scope_id, store_id);
+        let link = link.ok_or_else(|| not_linked(topology, scope_id, store_id))?;
+        let tally = Tally::new(topology, scope_id, app.catalogue.snapshot()?.holders(scope_id)?);
+        let refused = link_rules::check_removal(topology, scope_id, store_id)
+            .and_then(|()| keeps_files(&tally, &scope, &store, store_id))
+            .err();
+        let residual = residual(topology, &tally, link, app.config.maintenance.grace);
+        Ok(Removal { residual, refused })
+    })
+    .await
+}
+
 /// Unlinks a store (`remove-store`). Refused unless every file of the scope that it holds, tombstoned
 /// ones included, keeps a readable replica in the remaining stores (SPEC 13, 33).
 pub async fn remove(

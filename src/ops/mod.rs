@@ -5,6 +5,7 @@
 //! run again by the catalogue, so they only change things through the transaction.
 
 pub mod audit;
+pub mod browse;
 pub mod evacuation;
 pub mod figures;
 pub mod files;

@@ -76,7 +76,7 @@ pub async fn create(
     require_some_admin(actor)?;
     let name = check_name(&request.name)?;
     let life = request.expires.as_deref().map(parse_duration).transpose();
-    let life = life.map_err(|e| OpError::Invalid(format!("expires: {e}")))?;
+    let life = life.map_err(|e| OpError::field_invalid("expires", format!("expires: {e}")))?;
     let (id, secret) = (random::hex(ID), random::hex(SECRET));
     let text = format!("hl_{id}_{secret}");
     let (actor, request, secret) = (actor.clone(), request.clone(), digest_of_secret(&secret));
@@ -130,9 +130,10 @@ fn check_name(name: &str) -> Result<String, OpError> {
     if good {
         Ok(name.to_owned())
     } else {
-        Err(OpError::Invalid(format!(
+        let detail = format!(
             "a token needs a name of 1 to {LONGEST_NAME} characters without control characters"
-        )))
+        );
+        Err(OpError::field_invalid("name", detail))
     }
 }
 

@@ -11,6 +11,7 @@ pub mod admin;
 mod attempts;
 pub mod errors;
 mod files;
+mod host;
 mod listen;
 mod metrics;
 mod pace;
@@ -69,11 +70,11 @@ pub async fn serve(app: Arc<App>, config: Arc<Config>, greet: impl FnOnce(&Welco
     let patience = stop_patience(grant);
     let stop = async move {
         let signal = either(&mut terminate, &mut interrupt).await;
-        tracing::info!("{signal}: no new requests, draining");
+        tracing::info!(signal, "no new requests, draining");
         tell_manager(&[NotifyState::Stopping, NotifyState::ExtendTimeoutUsec(patience)]);
         tokio::spawn(async move {
             let signal = either(&mut terminate, &mut interrupt).await;
-            tracing::warn!("{signal} again: open connections are cut off");
+            tracing::warn!(signal, "once more: open connections are cut off");
             impatient.cut_off();
         });
     };

@@ -17,7 +17,7 @@ use axum::response::{IntoResponse, Response};
 use tower::ServiceExt;
 
 use super::access::{Access, Caller};
-use super::errors::{self, Failure, PROBLEM_JSON};
+use super::errors::{self, Defect, Failure, PROBLEM_JSON};
 use super::metrics::{MethodSlot, Metrics, Route};
 use super::{admin, files, pages, probes};
 use crate::app::App;
@@ -85,6 +85,7 @@ impl Site {
     ) -> Response {
         let route = route_of(request.uri().path());
         let (begun, method) = (Instant::now(), MethodSlot::from(request.method()));
+        let uri = request.uri().clone();
         let log = tracing::enabled!(tracing::Level::DEBUG).then(|| Line::of(&request, begun));
         let is_head = request.method() == Method::HEAD;
         let mut response = match self.answer(route, request, door, peer).await {
@@ -100,6 +101,19 @@ impl Site {
             headers.insert(CONTENT_SECURITY_POLICY, FILE_POLICY);
         }
         self.metrics.answered(route, method, response.status(), begun.elapsed());
+        if let Some(defect) = response.extensions().get::<Defect>() {
+            let (path, status) = (uri.path(), response.status().as_u16());
+            let Defect { kind, detail } = defect;
+            tracing::warn!(
+                method = method.as_str(),
+                path,
+                scope = scope_in(path),
+                status,
+                kind,
+                detail,
+                "a request failed"
+            );
+        }
         if let Some(line) = log {
             line.write(&response);
         }
@@ -174,6 +188,13 @@ fn route_of(path: &str) -> Route {
     }
 }
 
+/// The scope that an address is about, for the log.
+fn scope_in(path: &str) -> Option<&str> {
+    let rooms = [files::FILES, files::BY_HASH, "/api/v1/scopes/"];
+    let rest = rooms.into_iter().find_map(|room| path.strip_prefix(room))?;
+    rest.split('/').next().filter(|name| !name.is_empty())
+}
+
 /// HEAD has GET's headers and nothing after them.
 fn without_body(response: Response) -> Response {
     use axum::body::HttpBody;
@@ -221,6 +242,6 @@ impl Line {
         let bytes = length.and_then(|v| v.to_str().ok()).unwrap_or("?");
         let status = response.status().as_u16();
         let ms = begun.elapsed().as_secs_f64() * 1000.0;
-        tracing::debug!(%method, path, status, bytes, ms, "request");
+        tracing::debug!(%method, path, scope = scope_in(&path), status, bytes, ms, "request");
     }
 }

@@ -48,10 +48,10 @@ export async function finishedRun() {
 export function everyPage({ run, path }) {
   return [
     '/', '/scopes', '/scopes/new', `/scopes/${SCOPE}`, `/scopes/${SCOPE}/links/disk2`,
-    '/stores/new', '/stores/local', '/stores/disk2', '/stores/lost', '/stores/local/check',
-    '/stores/local/evacuation', '/stores/disk2/delete', '/vacuum', `/vacuum/runs/${run}`,
-    '/browse', `/browse/${SCOPE}`, `/browse/${SCOPE}?prefix=harm/`, `/browse/${SCOPE}?q=many`,
+    '/stores', '/stores/new', '/stores/new?backend=s3', '/stores/local', '/stores/disk2', '/stores/lost', '/stores/local/check',
+    '/stores/local/evacuation', '/stores/disk2/delete', '/vacuum', '/vacuum/plan', `/vacuum/runs/${run}`,
+    '/browse', `/browse/${SCOPE}`, `/browse/${SCOPE}?deleted=1`, `/browse/${SCOPE}?prefix=harm/`, `/browse/${SCOPE}?q=many`,
     `/browse/${SCOPE}/file?path=${encodeURIComponent(path)}`, '/access', '/access/changes',
-    '/no/such/page', '/stores/no-such-store',
+    '/access/no-such-page', '/stores/no-such-store',
   ];
 }

@@ -1,11 +1,15 @@
 //! The admin page in a real browser: each test runs one script of `tests/browser` against a server
 //! of its own. `make tools` installs what they need.
 
+mod pictures;
+mod realistic;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use super::support::instance::Instance;
+use super::support::weed;
 
 /// A script that takes longer hangs.
 const SCRIPT_MAX: Duration = Duration::from_mins(5);
@@ -67,4 +71,44 @@ async fn drive(instance: &Instance, script: &str, more: &[(&str, String)]) {
 async fn signing_in_and_out_tokens_and_the_list_of_changes() {
     let instance = Instance::started("").await;
     drive(&instance, "access.test.js", &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_run_is_foreseen_started_watched_paused_and_cancelled() {
+    // Slow enough for a run to be seen at work.
+    let mut instance = Instance::new("[maintenance]\nschedule = \"off\"\nbandwidth = \"2MB\"\n");
+    instance.start().await;
+    instance.make_token();
+    drive(&instance, "vacuum.test.js", &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_is_accessible_fits_a_phone_and_bears_harmful_names() {
+    let instance = Instance::started("").await;
+    drive(&instance, "pages.test.js", &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn policies_are_changed_with_their_effect_shown_before() {
+    let instance = Instance::started("").await;
+    drive(&instance, "scopes.test.js", &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stores_are_made_with_live_checks_limited_and_deleted_with_care() {
+    let instance = Instance::started("").await;
+    let server = weed::shared();
+    server.make_bucket("browser").await;
+    let s3 = [
+        ("HAYLOFT_S3_ENDPOINT", server.endpoint.clone()),
+        ("HAYLOFT_S3_KEY", weed::KEY.to_owned()),
+        ("HAYLOFT_S3_SECRET", weed::SECRET.to_owned()),
+    ];
+    drive(&instance, "stores.test.js", &s3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_are_uploaded_downloaded_deleted_brought_back_and_explained() {
+    let instance = Instance::started("").await;
+    drive(&instance, "files.test.js", &[]).await;
 }

@@ -3,10 +3,10 @@
 mod checker;
 mod driving;
 mod instance;
-mod mirror;
-mod model;
+pub mod mirror;
+pub mod model;
 mod naive;
-mod plain;
+pub mod plain;
 mod print;
 mod property;
 mod rules;

@@ -14,7 +14,7 @@ lay_out() {
     cp -rp "$root/tests/it/planner" "$root/tests/it/planner.rs" "$work/tests/it/"
     cp -rp "$root/tests/scenarios" "$work/tests/"
     cp -p "$here/lib.rs" "$work/src/lib.rs"
-    cp -p "$here/main.rs" "$work/tests/it/main.rs"
+    cp -p "$here/tests.rs" "$work/tests/it/main.rs"
     cp -p "$here/Cargo.toml" "$work/Cargo.toml"
     test -e "$work/Cargo.lock" || cp -p "$root/Cargo.lock" "$work/Cargo.lock"
 }

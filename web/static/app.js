@@ -102,6 +102,74 @@ function streaming(form) {
   if ("atOnce" in form.dataset) run();
 }
 
+// ---- forms in place: <a data-dialog="/fragments/…"> opens the editor of its page in a dialog ----
+
+function inPlace(link) {
+  link.addEventListener("click", async (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+    event.preventDefault();
+    let markup;
+    try {
+      const answer = await fetch(link.dataset.dialog, { headers: { Accept: "text/html" } });
+      if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
+      markup = await answer.text();
+    } catch {
+      // The page itself says what is wrong.
+      location.assign(link.href);
+      return;
+    }
+    const dialog = document.createElement("dialog");
+    dialog.className = "in-place";
+    dialog.innerHTML = markup;
+    dialog.setAttribute("aria-labelledby", "h-editor");
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      link.focus();
+    });
+    document.body.append(dialog);
+    dialog.showModal();
+    alive(dialog);
+  });
+}
+
+// The form in a dialog: saved, it leads on; refused, it comes back with what is wrong.
+function alive(dialog) {
+  enliven(dialog);
+  for (const cancel of dialog.querySelectorAll("[data-close]")) {
+    cancel.addEventListener("click", (event) => {
+      event.preventDefault();
+      dialog.close();
+    });
+  }
+  const form = dialog.querySelector("form[data-in-place]");
+  form?.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const button = form.querySelector("button.main");
+    button.disabled = true;
+    try {
+      const body = new URLSearchParams(new FormData(form));
+      const answer = await fetch(form.action, { method: "POST", body });
+      if (answer.redirected) {
+        location.assign(answer.url);
+        return;
+      }
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const editor = page.getElementById("editor");
+      if (!editor) throw new Error(page.querySelector("[role=alert]")?.textContent ?? answer.status);
+      dialog.replaceChildren(document.adoptNode(editor));
+      alive(dialog);
+      dialog.querySelector("[aria-invalid], [role=alert]")?.focus();
+    } catch (error) {
+      const note = document.createElement("p");
+      note.className = "note bad";
+      note.setAttribute("role", "alert");
+      note.textContent = `This could not be saved: ${error.message}.`;
+      form.prepend(note);
+    }
+    button.disabled = false;
+  });
+}
+
 // ---- copying ----
 
 function copying(code) {
@@ -128,6 +196,7 @@ function enliven(root) {
   for (const form of root.querySelectorAll("form[data-preview]")) previewing(form);
   for (const form of root.querySelectorAll("form[data-confirm]")) confirming(form);
   for (const form of root.querySelectorAll("form[data-stream]")) streaming(form);
+  for (const link of root.querySelectorAll("a[data-dialog]")) inPlace(link);
   for (const input of root.querySelectorAll("input[data-must-be]")) typed(input);
   for (const code of root.querySelectorAll("code.copy, code.command")) copying(code);
 }

@@ -143,7 +143,7 @@ fn scopes(
     Ok(all)
 }
 
-fn health(app: &App, id: StoreId) -> Health {
+pub(in crate::ops) fn health(app: &App, id: StoreId) -> Health {
     match app.transfer.stores.get(id) {
         Ok(open) => open.health(),
         Err(error) => Health {

@@ -35,6 +35,7 @@ pub async fn status(State(app): State<Arc<App>>, Who(actor): Who) -> Answer<Json
 #[into_params(parameter_in = Query)]
 pub struct AuditPage {
     /// The id of the last entry of the page before.
+    #[param(format = "uint64")]
     after: Option<u64>,
     /// Entries, at most 1000.
     limit: Option<usize>,

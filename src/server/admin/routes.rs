@@ -23,7 +23,17 @@ macro_rules! routes {
         #[openapi(
             info(title = "Hayloft", description = "Storage appliance for one server."),
             paths($($room::$handler),*),
-            components(schemas(crate::api::Problem, crate::api::Listing, crate::api::Uploaded)),
+            components(schemas(
+                crate::api::Problem,
+                crate::api::Listing,
+                crate::api::Uploaded,
+                // Parameters name these, and utoipa does not collect what only they name.
+                crate::domain::Digest,
+                crate::domain::FilePath,
+                crate::domain::ScopeName,
+                crate::domain::StoreName,
+                vacuum::RunId,
+            )),
             modifiers(&Access)
         )]
         pub(super) struct Routes;

@@ -27,7 +27,7 @@ use crate::ops::vacuum::{self, Control, Previewed, Which};
 #[derive(ToSchema)]
 #[schema(value_type = String, pattern = "^(?:[0-9]{1,18}|current)$")]
 #[expect(dead_code, reason = "describes a parameter, is never made")]
-struct RunId(String);
+pub(super) struct RunId(String);
 
 /// One event of the stream.
 #[derive(ToSchema)]
@@ -54,8 +54,9 @@ fn which(id: &str) -> Result<Which, Failure> {
     match (id, id.parse()) {
         ("current", _) => Ok(Which::Current),
         (_, Ok(id)) => Ok(Which::Id(id)),
-        (_, Err(_)) => Err(Failure::invalid(
-            "invalid-request",
+        (_, Err(_)) => Err(Failure::new(
+            StatusCode::NOT_FOUND,
+            "unknown-run",
             format!("{id:?} is not the number of a run, nor the word `current`"),
         )),
     }

@@ -62,6 +62,12 @@ impl From<&Method> for MethodSlot {
     }
 }
 
+impl MethodSlot {
+    pub fn as_str(self) -> &'static str {
+        METHODS.get(self.0).copied().unwrap_or(OTHER_METHOD)
+    }
+}
+
 impl Requests {
     pub fn answered(&self, route: Route, method: MethodSlot, status: StatusCode, took: Duration) {
         let series = self.0[route as usize][method.0].get_or_init(Series::new);

@@ -27,9 +27,11 @@ macro_rules! assets {
     };
 }
 
-const ASSETS: [Asset; 3] = assets! {
+const ASSETS: [Asset; 5] = assets! {
     "style.css": "text/css; charset=utf-8",
     "app.js": "text/javascript; charset=utf-8",
+    "run.js": "text/javascript; charset=utf-8",
+    "files.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 };
 

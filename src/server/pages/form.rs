@@ -1,5 +1,6 @@
 //! Forms: what was typed, what was wrong with it, and the fields as markup.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -18,7 +19,7 @@ const LONGEST: usize = 256 << 10;
 #[derive(Debug, Default)]
 pub struct Form {
     values: BTreeMap<String, String>,
-    errors: BTreeMap<&'static str, String>,
+    errors: BTreeMap<Cow<'static, str>, String>,
     /// What is wrong with the whole.
     message: Option<String>,
 }
@@ -53,8 +54,8 @@ impl Form {
     }
 
     /// Says what is wrong with a field; the first remark stays.
-    pub fn blame(&mut self, field: &'static str, problem: impl fmt::Display) {
-        self.errors.entry(field).or_insert_with(|| problem.to_string());
+    pub fn blame(&mut self, field: impl Into<Cow<'static, str>>, problem: impl fmt::Display) {
+        self.errors.entry(field.into()).or_insert_with(|| problem.to_string());
     }
 
     /// Reads a field; what it cannot be stands beside it afterwards.
@@ -75,7 +76,7 @@ impl Form {
     /// Shows why an operation was refused: beside the field it is about, or above the form.
     pub fn refuse(&mut self, error: &OpError) {
         match error.field() {
-            Some(field) => self.blame(field, error),
+            Some(field) => self.blame(field.to_owned(), error),
             None => self.message = Some(error.to_string()),
         }
     }

@@ -15,16 +15,25 @@
 
 mod access;
 mod assets;
+mod browse;
 mod chart;
+mod effect;
+mod file;
 mod form;
 mod frame;
+mod link_form;
+mod links;
 mod overview;
+mod places;
+mod scope;
+mod scopes;
 mod show;
 mod sign_in;
 mod store_forms;
 mod store_leave;
 mod stores;
 mod stores_shown;
+mod vacuum;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -69,6 +78,31 @@ pub fn owns(path: &str) -> bool {
 pub fn router() -> Router<Arc<App>> {
     Router::new()
         .route("/", get(overview::show))
+        .merge(of_stores())
+        .route("/access", get(access::show).post(access::create))
+        .route("/access/revoke", post(access::revoke))
+        .route("/access/link", post(access::link))
+        .route("/access/changes", get(access::changes))
+        .merge(of_vacuum())
+        .merge(of_scopes())
+        .merge(of_files())
+}
+
+fn of_vacuum() -> Router<Arc<App>> {
+    Router::new()
+        .route("/vacuum", get(vacuum::show))
+        .route("/vacuum/plan", get(vacuum::plan))
+        .route("/vacuum/start", post(vacuum::start))
+        .route("/vacuum/runs/{id}", get(vacuum::show_run))
+        .route("/vacuum/runs/{id}/pause", post(vacuum::pause))
+        .route("/vacuum/runs/{id}/resume", post(vacuum::resume))
+        .route("/vacuum/runs/{id}/cancel", post(vacuum::cancel))
+        .route("/fragments/vacuum/plan", get(vacuum::plan_part))
+        .route("/fragments/vacuum/runs/{id}", get(vacuum::body))
+}
+
+fn of_stores() -> Router<Arc<App>> {
+    Router::new()
         .route("/stores", get(stores::list))
         .route("/stores/new", get(store_forms::ask).post(store_forms::create))
         .route("/stores/{store}", get(stores::show).post(stores::change))
@@ -77,10 +111,34 @@ pub fn router() -> Router<Arc<App>> {
         .route("/stores/{store}/reconcile", post(stores::reconcile))
         .route("/stores/{store}/evacuation", get(store_leave::evacuation))
         .route("/stores/{store}/delete", get(store_leave::ask).post(store_leave::delete))
-        .route("/access", get(access::show).post(access::create))
-        .route("/access/revoke", post(access::revoke))
-        .route("/access/link", post(access::link))
-        .route("/access/changes", get(access::changes))
+        .route("/fragments/stores/{store}/effect", post(store_forms::effect))
+}
+
+fn of_scopes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/scopes", get(scopes::show))
+        .route("/scopes/new", get(scopes::ask).post(scopes::create))
+        .route("/scopes/{scope}", get(scope::show))
+        .route("/scopes/{scope}/set", post(scope::set))
+        .route("/scopes/{scope}/default-store", post(scope::default_store))
+        .route("/scopes/{scope}/delete", post(scope::delete))
+        .route("/scopes/{scope}/links/{store}", get(links::show).post(links::save))
+        .route("/scopes/{scope}/links/{store}/unlink", post(links::unlink))
+        .route("/fragments/scopes/{scope}/links/{store}", get(links::form))
+        .route(
+            "/fragments/scopes/{scope}/links/{store}/effect",
+            get(links::effect_now).post(links::effect),
+        )
+}
+
+fn of_files() -> Router<Arc<App>> {
+    Router::new()
+        .route("/browse", get(browse::scopes))
+        .route("/browse/{scope}", get(browse::folder))
+        .route("/browse/{scope}/file", get(file::show))
+        .route("/browse/{scope}/delete", post(browse::delete))
+        .route("/browse/{scope}/undelete", post(browse::undelete))
+        .route("/fragments/browse/{scope}/next", get(file::next))
 }
 
 /// Answers an address of the page.

@@ -8,14 +8,14 @@ use crate::ops::status::Growth;
 
 /// A store's bar, with what the next run would move as far as that is known.
 pub fn fill(app: &App, store: &StoreView, capacity: Option<u64>) -> Fill {
-    // What a plan would move is added when previews are at hand.
-    let _ = app;
+    let plan = app.maintenance.cached_preview();
+    let effect = plan.map(|plan| plan.store(store.name.as_str())).unwrap_or_default();
     Fill {
         used: store.bytes,
         reserved: store.reserved_bytes.saturating_add(store.writing_bytes),
         deleting: store.deleting_bytes,
-        coming: 0,
-        going: 0,
+        coming: effect.incoming.bytes,
+        going: effect.outgoing.bytes,
         soft: store.soft_max_size,
         hard: store.max_size,
         capacity,

@@ -63,7 +63,7 @@ impl LocalStore {
             && let Err(error) = disk.ensure_temp()
         {
             // A file system that is read-only now can still be read.
-            tracing::warn!(%error, "the store takes no uploads");
+            tracing::warn!(root = %root.display(), %error, "the store takes no uploads");
         }
         Ok(Self { disk: Arc::new(disk) })
     }

@@ -63,13 +63,15 @@ impl Drop for Upload {
         // Without a runtime the process ends; `clean_unfinished` finds the upload later.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let client = Arc::clone(&self.store.client);
+            let location = Arc::clone(&self.store.location);
             let (key, id) = (std::mem::take(&mut self.key), std::mem::take(&mut self.id));
             let mut sending = std::mem::take(&mut self.sending);
             runtime.spawn(async move {
                 // A part that arrives after the abort would stay behind.
                 sending.shutdown().await;
                 if let Err(trouble) = abort(&client, &key, &id).await {
-                    tracing::warn!(key, problem = trouble.problem, "a multipart upload is left");
+                    tracing::warn!(%location, key, problem = trouble.problem,
+                        "a multipart upload is left");
                 }
             });
         }
@@ -319,7 +321,8 @@ impl Upload {
         match abort(&self.store.client, &self.key, &self.id).await {
             Ok(()) => self.open = false,
             // One more try follows when `self` is dropped.
-            Err(t) => tracing::warn!(key = self.key, problem = t.problem, "abort failed"),
+            Err(t) => tracing::warn!(location = %self.store.location, key = self.key,
+                problem = t.problem, "a multipart upload could not be aborted"),
         }
     }
 }

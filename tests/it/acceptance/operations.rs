@@ -102,7 +102,7 @@ async fn item_37_unknown_policy_keys_and_wrong_types_are_refused() {
     let before = instance.link("s", "local");
     let bad = [
         (r#"{"colour":1}"#, "colour"),
-        (r#"{"populate":"yes"}"#, "populate"),
+        (r#"{"populate":"yes"}"#, "expected a boolean"),
         (r#"{"drain":7}"#, "store"),
         (r#"{"soft_max_size":"80GB"}"#, "80GB"),
         (r#"{"soft_max_size":-1}"#, "-1"),
@@ -124,8 +124,7 @@ async fn item_37_unknown_policy_keys_and_wrong_types_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn item_38_a_run_that_was_missed_starts_with_the_server_and_a_new_instance_has_none() {
-    // A schedule of minutes stands for the missed night: the last run is older than it asks.
+async fn item_38_a_new_instance_counts_as_just_maintained_and_off_means_never() {
     let mut instance = Instance::new("[maintenance]\nschedule = \"every 24h\"\n");
     instance.start().await;
     assert_eq!(

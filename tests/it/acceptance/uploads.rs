@@ -33,7 +33,7 @@ async fn item_01_uploads_go_to_200_then_100_then_minus_5_then_null_by_name() {
 /// The store that `file explain` says would serve a download.
 fn serving(instance: &Instance) -> String {
     let told = instance.ok(&["file", "explain", "s", "x"]);
-    let replicas = told["replicas"].as_array().expect("replicas").clone();
+    let replicas = told["explained"].as_array().expect("replicas").clone();
     let serving: Vec<_> = replicas.iter().filter(|r| r["serves"] == true).collect();
     assert_eq!(serving.len(), 1, "{told:#}");
     serving[0]["store"].as_str().expect("a name").to_owned()
