@@ -50,7 +50,6 @@ impl Maintenance {
         let mut links = topology.links_to(store).peekable();
         let readable = links.peek().is_none() || links.any(|l| !l.policy.write_only);
         let Ok(open) = self.transfer.stores.get(store) else { return Ok(Some((last, Vec::new()))) };
-        let settings = &settings;
         let looks = page.into_iter().map(|file| {
             let backend = &open.backend;
             async move {
@@ -58,7 +57,7 @@ impl Maintenance {
                     Ok(Some(verified)) => Some(Back { file, store, verified }),
                     Ok(None) => None,
                     Err(error) => {
-                        let store = settings.topology.store_name(store);
+                        let store = topology.store_name(store);
                         tracing::debug!(store, digest = %file.digest, %error, "still missing");
                         None
                     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::audit::{Change, link_value};
 use super::tally::Tally;
-pub use super::vacuum::Previewed as LinkPreview;
+use super::vacuum::Previewed;
 use super::{Actor, Force, OpError, find_scope, find_store, link_rules, names, plural};
 use crate::api::{Count, LinkChange, LinkView, Role};
 use crate::app::App;
@@ -198,7 +198,7 @@ pub async fn preview(
     scope: &ScopeName,
     store: &StoreName,
     change: &LinkChange,
-) -> Result<LinkPreview, OpError> {
+) -> Result<Previewed, OpError> {
     actor.require_instance_admin()?;
     let mut topology = app.catalogue.settings().topology.clone();
     let (scope, store) = pair(&topology, scope, store)?;
@@ -217,7 +217,7 @@ pub async fn preview(
     };
     topology.unlinked.remove(&(scope, store));
     topology.links.insert((scope, store), link);
-    LinkPreview::of(app, topology).await
+    Previewed::of(app, topology).await
 }
 
 /// Checks and writes a changed link; an unchanged one leaves no trace.

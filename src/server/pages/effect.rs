@@ -6,7 +6,7 @@ use super::show;
 use crate::api::{Count, MoveAction, Preview, RunError};
 use crate::domain::Timestamp;
 use crate::ops::OpError;
-use crate::ops::links::LinkPreview;
+use crate::ops::vacuum::Previewed;
 
 /// Rows of the table, and parts of the sentence.
 const ROWS: usize = 40;
@@ -55,7 +55,7 @@ impl Row {
 type Path = (MoveAction, Option<String>, Option<String>);
 
 impl Effect {
-    pub fn of(previewed: Result<LinkPreview, OpError>) -> Self {
+    pub fn of(previewed: Result<Previewed, OpError>) -> Self {
         match previewed {
             Ok(previewed) => Self::Seen(Box::new(seen(&previewed.before, &previewed.after))),
             Err(error) => Self::Refused(error.to_string()),

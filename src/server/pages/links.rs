@@ -202,7 +202,7 @@ fn is_forcible(error: &OpError) -> bool {
 }
 
 #[derive(Template)]
-#[template(path = "link_effect.html", config = "web/askama.toml")]
+#[template(path = "effect.html", config = "web/askama.toml")]
 struct Shown {
     effect: Effect,
     now: Timestamp,

@@ -111,7 +111,7 @@ fn of_stores() -> Router<Arc<App>> {
         .route("/stores/{store}/reconcile", post(stores::reconcile))
         .route("/stores/{store}/evacuation", get(store_leave::evacuation))
         .route("/stores/{store}/delete", get(store_leave::ask).post(store_leave::delete))
-        .route("/fragments/stores/{store}/effect", post(store_forms::effect))
+        .route("/fragments/stores/{store}/effect", post(stores::effect))
 }
 
 fn of_scopes() -> Router<Arc<App>> {

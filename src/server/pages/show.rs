@@ -37,11 +37,6 @@ pub fn bytes(n: impl Plain<u64>) -> String {
     ByteSize(n.plain()).to_string()
 }
 
-/// `80 GB`, or `none` for a limit that is not set.
-pub fn limit(n: impl Plain<Option<u64>>) -> String {
-    n.plain().map_or_else(|| "none".to_owned(), bytes)
-}
-
 /// A limit as a form takes it: exact, in the largest unit that divides it.
 pub fn exact(n: u64) -> String {
     const UNITS: [(&str, u64); 8] = [
@@ -105,10 +100,10 @@ pub fn span(seconds: impl Plain<u64>) -> String {
 /// A time element: how long ago, or how far ahead, with the exact time behind it. Markup.
 pub fn when(at: impl Plain<Timestamp>, now: impl Plain<Timestamp>) -> String {
     let (at, now) = (at.plain(), now.plain());
-    let text = if at > now {
-        format!("in {}", span(at.since(now).as_secs()))
-    } else {
-        format!("{} ago", span(now.since(at).as_secs()))
+    let text = match (at.since(now).as_secs(), now.since(at).as_secs()) {
+        (0, 0) => "just now".to_owned(),
+        (0, past) => format!("{} ago", span(past)),
+        (ahead, _) => format!("in {}", span(ahead)),
     };
     format!("<time datetime=\"{at}\" title=\"{}\">{text}</time>", minute(at))
 }

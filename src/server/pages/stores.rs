@@ -12,12 +12,13 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 
 use super::super::admin::Names;
 use super::super::errors::Failure;
+use super::effect::Effect;
 use super::form::Form;
 use super::frame::{Frame, Section, Visit, done, render, render_as};
 use super::{chart, html, show, store_forms, stores_shown};
-use crate::api::{CheckStep, StoreCheck, StoreView};
+use crate::api::{CheckStep, StoreChange, StoreCheck, StoreView};
 use crate::app::App;
-use crate::domain::StoreName;
+use crate::domain::{StoreName, Timestamp};
 use crate::ops;
 use crate::ops::status::Growth;
 
@@ -63,6 +64,9 @@ struct Page {
     pace: Option<String>,
     forecast: Option<String>,
     form: Form,
+    /// What the form would do, for browsers without scripts.
+    effect: Option<Effect>,
+    now: Timestamp,
     /// What a check has just found, for browsers without scripts.
     check: Option<StoreCheck>,
     steps: Vec<String>,
@@ -94,6 +98,8 @@ impl Page {
             forecast: growth.as_ref().and_then(|g| stores_shown::forecast(g, today)),
             form: form.unwrap_or_else(|| store_forms::of(&store)),
             store,
+            effect: None,
+            now,
             check: None,
             steps: Vec::new(),
             serve: store_forms::SERVE,
@@ -117,7 +123,13 @@ pub async fn change(
     Names(name): Names<StoreName>,
     mut form: Form,
 ) -> Result<Response, Failure> {
-    if let Some(change) = store_forms::change(&mut form) {
+    let change = store_forms::change(&mut form);
+    if let Some(change) = change.as_ref().filter(|_| form.is_on("effect")) {
+        let effect = effect_of(&app, &visit, &name, change).await;
+        let page = Page::new(&app, &visit, &name, Some(form)).await?;
+        return render(&Page { effect: Some(effect), ..page });
+    }
+    if let Some(change) = change {
         match ops::stores::change(&app, &visit.actor, &name, &change).await {
             Ok(_) => return Ok(done(&format!("/stores/{name}"), "saved")),
             Err(error) => form.refuse(&error),
@@ -125,6 +137,36 @@ pub async fn change(
     }
     let page = Page::new(&app, &visit, &name, Some(form)).await?;
     render_as(StatusCode::UNPROCESSABLE_ENTITY, &page)
+}
+
+/// What the next run would do with the settings as typed so far.
+pub async fn effect(
+    State(app): State<Arc<App>>,
+    visit: Visit,
+    Names(name): Names<StoreName>,
+    mut form: Form,
+) -> Result<Response, Failure> {
+    let effect = match store_forms::change(&mut form) {
+        Some(change) => effect_of(&app, &visit, &name, &change).await,
+        None => Effect::Refused("A field is not right yet.".to_owned()),
+    };
+    render(&Shown { effect, now: app.catalogue.clock().now() })
+}
+
+async fn effect_of(
+    app: &Arc<App>,
+    visit: &Visit,
+    name: &StoreName,
+    change: &StoreChange,
+) -> Effect {
+    Effect::of(ops::stores::preview_change(app, &visit.actor, name, change).await)
+}
+
+#[derive(Template)]
+#[template(path = "effect.html", config = "web/askama.toml")]
+struct Shown {
+    effect: Effect,
+    now: Timestamp,
 }
 
 // ---- the check ----

@@ -171,9 +171,7 @@ pub async fn plan(State(app): State<Arc<App>>, visit: Visit) -> Result<Response,
     let known = if goes_on { ops::vacuum::cached_preview(&app, &visit.actor)? } else { None };
     let preview = match known {
         Some(preview) => preview,
-        None if visit.query.is_set("new") => {
-            ops::vacuum::preview_anew(&app, &visit.actor).await?
-        }
+        None if visit.query.is_set("new") => ops::vacuum::preview_anew(&app, &visit.actor).await?,
         None => ops::vacuum::preview(&app, &visit.actor).await?,
     };
     let plan = Plan::new(&app, &visit, &preview).await?;
