@@ -67,7 +67,7 @@ deb: $(CARGO_DEB)
 	$(if $(TARGET),$(CARGO) build --locked)
 	TARGET="$(or $(TARGET),$(HOST))" sh packaging/debian/prepare.sh \
 	    target/$(if $(TARGET),debug,release)/hayloft target/package
-	PATH="$(TOOLS)/bin:$$PATH" $(CARGO) deb --no-build --locked $(if $(TARGET),--target $(TARGET)) $(DEB_FLAGS)
+	PATH="$(TOOLS)/bin:$$PATH" $(CARGO) deb --no-build --strip --locked $(if $(TARGET),--target $(TARGET)) $(DEB_FLAGS)
 
 test-deb: deb
 	PATH="$(TOOLS)/bin:$$PATH" CARGO="$(CARGO)" bash packaging/test-deb.sh

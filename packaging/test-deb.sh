@@ -198,14 +198,18 @@ fi
 
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 arch=$(dpkg --print-architecture)
-old=$root/target/debian/hayloft_${version}-1_$arch.deb
-[ -f "$old" ] || fail "$old does not exist: run make deb"
+built=$root/target/debian/hayloft_${version}-1_$arch.deb
+[ -f "$built" ] || fail "$built does not exist: run make deb"
+# cargo-deb clears its directory before it builds another.
+old=$work/hayloft_${version}-1_$arch.deb
+cp "$built" "$old"
 new=$work/hayloft_${version}-1+next_$arch.deb
 
 say "the package as a file"
 dpkg-deb --info "$old" | sed -n '/Package:/,$p'
 lintian --fail-on error,warning --info "$old"
-"$cargo" deb --no-build --locked --quiet --deb-version "${version}-1+next" --output "$new"
+"$cargo" deb --no-build --strip --locked --quiet --fast --deb-version "${version}-1+next" --output "$new"
+cp "$old" "$built"
 
 say "a clean Debian tree"
 . /etc/os-release
@@ -308,7 +312,7 @@ if [ -n "$nspawn" ]; then
     journal >"$work/journal"
     grep -q 'log level reloaded' "$work/journal" || fail "the service does not reload"
     main=$(inside systemctl show --property MainPID --value hayloft)
-    inside kill -KILL "$main"
+    inside sh -c "kill -KILL $main"
     sleep 3
     answers
     [ "$(inside systemctl show --property NRestarts --value hayloft)" = 1 ] || fail "the service was not restarted"
