@@ -19,6 +19,10 @@ STAMP := $(TOOLS)/installed
 # The package's architecture, where it is not this machine's.
 TARGET ?=
 HOST := $(shell rustc -vV | sed -n 's/^host: //p')
+ifneq ($(TARGET),)
+# Of gcc-aarch64-linux-gnu; ring finds its compiler by itself.
+export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER ?= aarch64-linux-gnu-gcc
+endif
 CARGO_DEB := $(TOOLS)/bin/cargo-deb
 CARGO_DEB_VERSION := 3.8.0
 

@@ -72,7 +72,7 @@ fn set_format(txn: &WriteTransaction, format: usize) -> Result<(), CatalogueErro
 
 #[cfg(test)]
 mod tests {
-    use redb::TableDefinition;
+    use redb::{ReadableTable, TableDefinition};
 
     use super::*;
     use crate::catalogue::{Catalogue, Options};
