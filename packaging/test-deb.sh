@@ -126,7 +126,9 @@ clean_up() {
     [ -z "$server" ] || kill -9 "$server" 2>/dev/null || true
     [ -z "$weed" ] || kill -9 "$weed" 2>/dev/null || true
     end_boot
-    rm -rf "$tree"
+    # Nothing of this machine may be mounted below what is deleted.
+    if mountpoint --quiet "$tree/proc"; then umount "$tree/proc"; fi
+    mountpoint --quiet "$tree/proc" || rm -rf --one-file-system "$tree"
     [ "$code" = 0 ] || echo "test-deb: failed; logs are in $work" >&2
     exit "$code"
 }
@@ -224,7 +226,8 @@ if [ ! -f "$base/.complete" ]; then
         "$VERSION_CODENAME" "$base" "$mirror" >"$work/debootstrap.log" 2>&1 || fail "debootstrap: see $work/debootstrap.log"
     touch "$base/.complete"
 fi
-rm -rf "$tree"
+if mountpoint --quiet "$tree/proc"; then umount "$tree/proc"; fi
+rm -rf --one-file-system "$tree"
 cp -a --reflink=auto "$base" "$tree"
 for user in ann bob; do
     chroot "$tree" useradd --create-home "$user"
@@ -248,7 +251,12 @@ chroot "$tree" systemd-analyze security --offline=true --threshold=15 --no-pager
 rm -rf "$tree/tmp/verify" "$tree/etc/systemd/system/hayloft.service" "$tree/usr/bin/hayloft" "$work/unpacked"
 
 rm -f "$work/server.log"
-if boot; then how="under systemd"; else how="by hand"; fi
+if boot; then
+    how="under systemd"
+else
+    how="by hand"
+    mount -t proc proc "$tree/proc"
+fi
 
 say "install, $how"
 inside dpkg --install /root/old.deb
