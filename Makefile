@@ -1,11 +1,17 @@
 # make demo     build, and show everything once with real files and a real S3 server (KEEP=1: leave it running)
 # make run      start Hayloft with a data directory under target/
 # make test     everything that CI runs
+# make test-all what takes longer too: schemathesis, many storms
+# make schemathesis  ask a fresh instance all that its OpenAPI document allows, and much that it does not
 # make check    format, lints, docs, layers; no tests
+# make golden   write the expected plans of tests/scenarios anew; review the diff
+# make mutants  break each rule of src/planner in turn and see that a test notices (hours; goes on where it was)
 # make deny     licences and sources of all dependencies (needs cargo-deny)
 # make deb      build the Debian package into target/debian (TARGET=aarch64-unknown-linux-gnu: for arm64)
 # make test-deb build it twice, then install, upgrade, remove and purge it in a clean Debian tree (as root)
-# make tools    install what tests and demo need, under target/tools
+# make tools    install what tests and demo need: under target/tools, with npm, and Debian packages when run as root
+# make screenshots  every admin page in a real browser, to target/screenshots
+# make bench-pages  server time of every admin page with a million files
 # make clean    remove everything that was built
 
 SHELL := /bin/sh
@@ -26,7 +32,7 @@ endif
 CARGO_DEB := $(TOOLS)/bin/cargo-deb
 CARGO_DEB_VERSION := 3.8.0
 
-.PHONY: all check test tools deny deb test-deb demo run clean
+.PHONY: all check test test-all schemathesis storms golden mutants tools browser-tools deny deb test-deb demo run screenshots bench-pages clean
 
 all: check
 
@@ -45,10 +51,43 @@ test: check tools
 	    HAYLOFT_TEST_WEED="$(WEED)" $(CARGO) test --locked --no-fail-fast; \
 	fi
 
+test-all: test schemathesis storms
+
+# HAYLOFT_STORMS is the number of random storms that one test goes through.
+storms: tools
+	HAYLOFT_STORMS=300 $(CARGO) test --locked --test it storm::
+
+# SECONDS_PER_RUN: the whole of it. Its own environment: other pins than the rest of the tools.
+SCHEMATHESIS := $(TOOLS)/schemathesis
+SECONDS_PER_RUN ?= 240
+
+schemathesis: $(SCHEMATHESIS)/installed
+	$(CARGO) build --locked
+	sh tests/schemathesis/run.sh target/debug/hayloft "$(SCHEMATHESIS)/bin/schemathesis" $(SECONDS_PER_RUN)
+
+$(SCHEMATHESIS)/installed: tests/schemathesis/requirements.txt | $(STAMP)
+	python3 -m venv --clear "$(SCHEMATHESIS)"
+	"$(SCHEMATHESIS)/bin/pip" install --quiet --disable-pip-version-check -r tests/schemathesis/requirements.txt
+	@touch "$@"
+
+golden:
+	HAYLOFT_GOLDEN=1 $(CARGO) test --locked --test it every_scenario_plans
+	@git status --short tests/scenarios
+
+mutants: $(TOOLS)/bin/cargo-mutants
+	PATH="$(TOOLS)/bin:$$PATH" nice -n 19 sh tests/mutants/run.sh
+
+# The version that the figures in tests/README.md come from.
+$(TOOLS)/bin/cargo-mutants:
+	$(CARGO) install --locked --debug --root "$(TOOLS)" --version 27.1.0 cargo-mutants
+
 deny:
 	$(CARGO) deny --locked --config packaging/deny.toml check bans licenses sources
 
-tools: $(STAMP)
+tools: $(STAMP) browser-tools
+
+browser-tools:
+	@sh tests/browser/install.sh "$(TOOLS)"
 
 # Debian has the module venv in a package of its own.
 $(STAMP): packaging/requirements.txt
@@ -79,6 +118,13 @@ test-deb: deb
 demo: tools
 	$(CARGO) build --locked --release
 	bash packaging/demo.sh "$(CURDIR)/target/release/hayloft" "$(WEED)" "$(CURDIR)/target/demo"
+
+screenshots: tools
+	HAYLOFT_TEST_WEED="$(WEED)" $(CARGO) test --locked --test it browser::pictures -- --ignored --nocapture
+	@echo "The pictures are in target/screenshots"
+
+bench-pages:
+	$(CARGO) bench --locked --bench pages
 
 run: $(RUN)/config.toml
 	$(CARGO) build --locked --release

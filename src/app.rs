@@ -91,6 +91,8 @@ pub struct App {
     pub transfer: Arc<Transfer>,
     pub maintenance: Arc<Maintenance>,
     pub started_at: Timestamp,
+    /// True when there was no catalogue before.
+    pub created: bool,
 }
 
 impl App {
@@ -111,6 +113,7 @@ impl App {
         let started_at = clock.now();
         let cache = usize::try_from(config.limits.cache).unwrap_or(usize::MAX);
         let path = config.catalogue();
+        let created = !path.exists();
         let options = Options { cache, clock };
         let opened = tokio::task::spawn_blocking(move || Catalogue::open(&path, &options)).await;
         let catalogue = opened
@@ -121,7 +124,8 @@ impl App {
             transfer.begin_serving().await?;
         }
         let maintenance = Maintenance::new(Arc::clone(&transfer), Arc::clone(&config));
-        let app = Arc::new(Self { config, role, catalogue, transfer, maintenance, started_at });
+        let app =
+            Arc::new(Self { config, role, catalogue, transfer, maintenance, started_at, created });
         ops::bootstrap(&app).await?;
         Ok(app)
     }

@@ -8,6 +8,7 @@
 //!   whole after each commit that changes it.
 
 mod admin;
+mod browse;
 mod codec;
 mod counters;
 mod last_use;
@@ -28,6 +29,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 pub use admin::{AuditRecord, Session, SessionKind, Token, UrlHorizon};
+pub use browse::{Items, Listed};
 pub use counters::{Counter, contributions, hard_bytes};
 pub use last_use::LastUses;
 pub use ledger::{Ledger, Promise, Reservation};

@@ -44,14 +44,14 @@ fn run(database: &Database, found: u32, steps: &[Step]) -> Result<(), CatalogueE
         return Ok(());
     }
     let new = steps.len() + 1;
-    tracing::info!("upgrading the catalogue from format {found} to {new}");
+    tracing::info!(found, new, "the catalogue is brought to a new format");
     let txn = begin(database)?;
     for step in due {
         step(&txn)?;
     }
     set_format(&txn, new)?;
     txn.commit()?;
-    tracing::info!("the catalogue has format {new} now");
+    tracing::info!(format = new, "the catalogue has its new format");
     Ok(())
 }
 

@@ -5,4 +5,6 @@ mod bench;
 mod connections;
 mod limits;
 mod reads;
+mod semantics;
 mod uploads;
+mod vacuum_pages;

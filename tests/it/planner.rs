@@ -1,12 +1,17 @@
 //! The planner against a catalogue of plain maps: golden scenarios, and properties of random ones.
 
+mod checker;
 mod driving;
-mod model;
+mod instance;
+pub mod mirror;
+pub mod model;
+mod naive;
+pub mod plain;
 mod print;
 mod property;
-mod reference;
 mod rules;
 mod scenario;
+mod sequence;
 
 use std::fmt::Write;
 use std::fs;

@@ -2,8 +2,8 @@
 
 use hayloft::domain::{File, FileId, ScopeId, StoreId};
 use hayloft::planner::{
-    Action, Batch, CONFIRMED, Decision, Move, Note, Phase, Pin, Reason, Snapshot, Violation, check,
-    download_order, explain, removable, upload_order,
+    CONFIRMED, Decision, Note, Phase, Pin, Reason, Snapshot, download_order, explain, removable,
+    upload_order,
 };
 
 use super::model::Model;
@@ -149,77 +149,6 @@ fn uploads_and_downloads_have_their_orders() {
     assert_eq!(downloads, ["closed", "none2", "minus", "hundred"]);
 }
 
-fn step(file: &File, action: Action, from: StoreId, to: Option<StoreId>) -> Move {
-    Move {
-        action,
-        file: file.id,
-        digest: file.digest,
-        size: file.size,
-        from: Some(from),
-        to,
-        scope: Some(A),
-        via: Some(A),
-        reason: Reason::Drain,
-    }
-}
-
-fn violations(text: &str, action: Action, from: StoreId, to: Option<StoreId>) -> Vec<Violation> {
-    let stores_and_scopes = "store s\nstore t max=10\nscope a\nscope b\n";
-    let (model, file) = world(&format!("{stores_and_scopes}{}", text.replace("; ", "\n")));
-    let moves = vec![step(&file, action, from, to)];
-    let batch = Batch { phase: Phase::Drain, scope: Some(A), store: S, moves };
-    let Ok(found) = check(&batch, &model, &model.world());
-    found.into_iter().map(|(_, violation)| violation).collect()
-}
-
-#[test]
-fn the_checker_sees_what_no_move_may_do() {
-    use Action::{Copy, Move, Remove};
-    use Violation as V;
-    let cases: [(&str, Action, Option<StoreId>, Vec<Violation>); 12] = [
-        ("link a s; link a t; file f 10 in=a at=s", Copy, Some(T), vec![]),
-        ("link a s; link a t; file f 10 in=a at=s", Move, Some(T), vec![]),
-        ("link a s; link a t; file f 11 in=a at=s", Copy, Some(T), vec![V::OverLimit]),
-        ("link a s; link a t; file f 10 in=a at=s,t", Copy, Some(T), vec![V::Held]),
-        ("link a s; link a t read_only; file f 1 in=a at=s", Copy, Some(T), vec![V::Closed]),
-        ("link a s; link a t drain; file f 1 in=a at=s", Copy, Some(T), vec![V::Drained]),
-        (
-            "link a s; link a t; link b t drain; file f 1 in=a,b at=s",
-            Copy,
-            Some(T),
-            vec![V::Drained],
-        ),
-        ("link a s write_only; link a t; file f 1 in=a at=s", Copy, Some(T), vec![V::Unreadable]),
-        (
-            "link a s; link a t; unavailable t; file f 1 in=a at=s",
-            Copy,
-            Some(T),
-            vec![V::Unavailable],
-        ),
-        ("link a s; link a t; file f 1 in=a at=s", Remove, None, vec![V::LostReader, V::LostFile]),
-        ("link a s; link b s; link a t; file f 1 in=a,b at=s,t", Remove, None, vec![V::LostReader]),
-        ("link a s populate; link a t; file f 1 in=a at=s,t", Remove, None, vec![V::Populated]),
-    ];
-    for (text, action, to, expected) in cases {
-        assert_eq!(violations(text, action, S, to), expected, "{action} {text}");
-    }
-}
-
-#[test]
-fn a_file_that_left_a_store_in_this_run_may_not_return() {
-    let (mut model, mut file) =
-        world("store s\nstore t\nscope a\nlink a s\nlink a t populate\nfile f 1 in=a at=s");
-    file.depart(model.run, T);
-    model.files.insert(file.id, file.clone());
-    assert!(model.dry_run().moves.is_empty());
-    let moves = vec![step(&file, Action::Copy, S, Some(T))];
-    let batch = Batch { phase: Phase::Populate, scope: Some(A), store: T, moves };
-    let Ok(found) = check(&batch, &model, &model.world());
-    assert_eq!(found.first().map(|(_, v)| *v), Some(Violation::Returned));
-    model.run += 1;
-    assert_eq!(model.dry_run().moves.len(), 1, "the next run may");
-}
-
 #[test]
 fn explain_tells_the_fate_of_one_file_phase_by_phase() {
     let (model, file) = world(
@@ -238,12 +167,45 @@ fn explain_tells_the_fate_of_one_file_phase_by_phase() {
 }
 
 #[test]
+fn explain_sheds_a_file_only_while_a_limit_is_exceeded() {
+    let phases = |limits: [&str; 2]| {
+        let (model, file) = world(&format!(
+            "store s {}\nstore t\nscope a\nlink a s up=1 {}\nlink a t\nfile f 20 in=a at=s",
+            limits[0], limits[1]
+        ));
+        let Ok(usage) = model.usage();
+        let verdicts = explain(&model.world(), &usage, &file);
+        verdicts.into_iter().map(|v| (v.phase, v.decision.moves.len())).collect::<Vec<_>>()
+    };
+    assert_eq!(phases(["soft=20", "soft=20"]), []);
+    assert_eq!(phases(["soft=19", "soft=20"]), [(Phase::StoreLimit, 1)]);
+    // What the scope's limit moved, the store's need not.
+    assert_eq!(phases(["soft=19", "soft=19"]), [(Phase::ScopeLimit, 1)]);
+}
+
+#[test]
 fn tombstones_of_a_deleted_scope_are_not_stranded() {
     let (mut model, _) =
         world("store s\nstore t\nscope a\nscope b\nlink b t\nfile f 1 in=a:tombstone at=s");
     model.topology.scopes.remove(&A);
     let plan = model.dry_run();
     assert!(plan.moves.is_empty() && plan.report.is_complete(), "{plan:#?}");
+}
+
+#[test]
+fn every_reason_for_a_move_is_told_in_words() {
+    let reasons = [
+        (Reason::Populate, "the scope populates this store"),
+        (Reason::Drain, "the scope drains this store"),
+        (Reason::DrainNamed, "the scope drains this store into a named one"),
+        (Reason::Corrupt, "the replica is corrupt and the file has a good one elsewhere"),
+        (Reason::Residual, "no scope that has the file links this store any more"),
+        (Reason::ScopeLimit, "the store holds more of the scope than its soft limit"),
+        (Reason::StoreLimit, "the store holds more than its limit"),
+    ];
+    for (reason, words) in reasons {
+        assert_eq!(reason.to_string(), words);
+    }
 }
 
 #[test]

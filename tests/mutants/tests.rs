@@ -1,0 +1,3 @@
+//! The tests that are to catch the mutants.
+
+mod planner;
