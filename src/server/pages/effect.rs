@@ -203,7 +203,10 @@ fn list(phrases: impl Iterator<Item = Option<String>>) -> Option<String> {
         ([], _) => None,
         ([one], []) => Some(one.clone()),
         ([first @ .., last], []) => Some(format!("{}, and {last}", first.join("; "))),
-        (shown, rest) => Some(format!("{}, and {} more things", shown.join("; "), rest.len())),
+        (shown, rest) => {
+            let more = show::plural(rest.len() as u64, "more thing");
+            Some(format!("{}, and {more}", shown.join("; ")))
+        }
     }
 }
 
