@@ -53,9 +53,10 @@ boot() {
         sleep 0.2
         kill -0 "$nspawn" 2>/dev/null || break
         leader=$(pgrep -o -P "$nspawn" || true)
-        if [ -n "$leader" ] && inside systemctl is-system-running 2>/dev/null | grep -Eq 'running|degraded'; then
-            return 0
-        fi
+        [ -n "$leader" ] || continue
+        case $(inside systemctl is-system-running 2>/dev/null || true) in
+            running | degraded) return 0 ;;
+        esac
     done
     echo "systemd cannot be booted here (see $work/boot.log); the service is started by hand"
     end_boot
@@ -203,7 +204,7 @@ new=$work/hayloft_${version}-1+next_$arch.deb
 
 say "the package as a file"
 dpkg-deb --info "$old" | sed -n '/Package:/,$p'
-lintian --fail-on error,warning --info --suppress-tags initial-upload-closes-no-bugs "$old"
+lintian --fail-on error,warning --info "$old"
 "$cargo" deb --no-build --locked --quiet --deb-version "${version}-1+next" --output "$new"
 
 say "a clean Debian tree"
@@ -304,16 +305,17 @@ if [ -n "$nspawn" ]; then
     say "under systemd: reload, watchdog, a crash"
     inside systemctl reload hayloft
     sleep 1
-    journal | grep -q 'log level reloaded' || fail "the service does not reload"
+    journal >"$work/journal"
+    grep -q 'log level reloaded' "$work/journal" || fail "the service does not reload"
     main=$(inside systemctl show --property MainPID --value hayloft)
     inside kill -KILL "$main"
     sleep 3
     answers
     [ "$(inside systemctl show --property NRestarts --value hayloft)" = 1 ] || fail "the service was not restarted"
     inside systemctl show --property WatchdogUSec,Result,StatusText,TimeoutStopUSec hayloft
-    journal
+    journal | tee "$work/journal"
     # The journal has time and unit of its own, colours are the terminal's.
-    if journal | grep -q -e "$(printf '\033')" -e ' INFO '; then
+    if grep -q -e "$(printf '\033')" -e ' INFO ' "$work/journal"; then
         fail "the log is not written for the journal"
     fi
     inside journalctl --no-pager --unit hayloft --priority err --identifier hayloft | grep -v '^-- ' && fail "errors in the log"

@@ -77,8 +77,7 @@ async fn signing_in_and_out_tokens_and_the_list_of_changes() {
 async fn the_next_run_is_foreseen_started_watched_paused_and_cancelled() {
     // Slow enough for a run to be seen at work.
     let mut instance = Instance::new("[maintenance]\nschedule = \"off\"\nbandwidth = \"2MB\"\n");
-    instance.start().await;
-    instance.make_token();
+    instance.start_and_sign_in().await;
     drive(&instance, "vacuum.test.js", &[]).await;
 }
 

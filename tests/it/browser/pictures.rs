@@ -11,8 +11,7 @@ const SETTINGS: &str = "[maintenance]\nschedule = \"02:00\"\nbandwidth = \"25MB\
 async fn every_page_light_and_dark_on_a_desk_and_on_a_phone() {
     let mut instance = Instance::new(SETTINGS);
     realistic::furnish(&instance).await;
-    instance.start().await;
-    instance.make_token();
+    instance.start_and_sign_in().await;
     std::fs::remove_dir_all(instance.path("mnt/nas")).expect("the disk goes away");
     let pictures = concat!(env!("CARGO_MANIFEST_DIR"), "/target/screenshots").to_owned();
     drive(&instance, "screenshots.js", &[("HAYLOFT_PICTURES", pictures)]).await;
