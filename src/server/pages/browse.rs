@@ -137,6 +137,11 @@ impl Folder {
         path.strip_prefix(self.place.folder.as_str()).unwrap_or(path).to_owned()
     }
 
+    /// A content type without its parameters, which are as long as uploaders like.
+    fn kind(file: &ops::browse::Row) -> &str {
+        file.content_type.split(';').next().unwrap_or_default().trim()
+    }
+
     fn is_empty(&self) -> bool {
         self.folders.is_empty() && self.files.is_empty() && self.deleted.is_empty()
     }

@@ -74,7 +74,7 @@ const LOCAL: &str = "local";
 struct New {
     frame: Frame,
     form: Form,
-    /// (field, store, what it is), the usual one first.
+    /// (field, store, where it is), the usual one first.
     stores: Vec<(String, String, String)>,
 }
 
@@ -85,7 +85,8 @@ impl New {
         all.sort_by_key(|store| store.name.as_str() != LOCAL);
         let stores = all.into_iter().map(|store| {
             let name = store.name.to_string();
-            (format!("{LINK}{name}"), name, store.backend.kind().to_owned())
+            let place = format!("{} {}", store.backend.kind(), store.backend.location());
+            (format!("{LINK}{name}"), name, place)
         });
         let stores = stores.collect();
         Self { frame: visit.frame(app, Section::Scopes, "New scope"), form, stores }
