@@ -89,7 +89,7 @@ async fn a_run_is_started_watched_and_shown_with_its_result() {
     let shown = page(&bench, &target).await;
     let result = ["Run 1", "Every policy is met.", "2 files, 2 B", "docs/file-1", "complete"];
     has(&shown, &result);
-    has(&page(&bench, "/fragments/vacuum/runs/1").await, &result);
+    has(&page(&bench, "/fragments/vacuum/runs/1").await, &result[1..]);
     assert!(!shown.contains("/assets/run.js"), "nothing to watch");
     let history = page(&bench, "/vacuum").await;
     has(&history, &["<a href=\"/vacuum/runs/1\">1</a>", "mark complete"]);
