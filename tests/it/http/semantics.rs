@@ -33,6 +33,7 @@ fn check(reply: &Reply, expected: &[(&str, &str)], what: &str) {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 async fn each_request_has_its_status_and_headers() {
     let bench = Bench::start().await;
     let body = b"0123456789";
@@ -303,6 +304,7 @@ fn statuses(said: &str) -> Vec<u16> {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 async fn what_is_no_request_is_refused_and_what_means_two_things_means_one() {
     let bench = impatient().await;
     assert_eq!(bench.put("/files/s/a", b"old").await.status, 201);
