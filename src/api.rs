@@ -1,6 +1,8 @@
 //! Requests and answers shared by server, command line and page (SPEC 11). Keys may be added, not
 //! renamed. Bytes and counts are integers, times RFC 3339.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
@@ -47,14 +49,11 @@ pub struct Problem {
 /// The answer to an upload.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Uploaded {
-    #[schema(value_type = String)]
     pub scope: ScopeName,
     pub path: String,
-    #[schema(value_type = String)]
     pub digest: Digest,
     pub size: u64,
     pub content_type: String,
-    #[schema(value_type = String)]
     pub store: StoreName,
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
@@ -64,7 +63,6 @@ pub struct Uploaded {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ListedEntry {
     pub path: String,
-    #[schema(value_type = String)]
     pub digest: Digest,
     pub size: u64,
     pub content_type: String,
@@ -82,7 +80,6 @@ pub struct Listing {
 /// A replica in `file show`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ReplicaView {
-    #[schema(value_type = String)]
     pub store: StoreName,
     #[schema(value_type = String)]
     pub state: ReplicaState,
@@ -95,10 +92,8 @@ pub struct ReplicaView {
 /// `file show`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct FileView {
-    #[schema(value_type = String)]
     pub scope: ScopeName,
     pub path: String,
-    #[schema(value_type = String)]
     pub digest: Digest,
     pub size: u64,
     pub content_type: String,
@@ -112,7 +107,6 @@ pub struct FileView {
 /// One replica in `file explain`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ReplicaExplanation {
-    #[schema(value_type = String)]
     pub store: StoreName,
     #[schema(value_type = String)]
     pub state: ReplicaState,
@@ -129,7 +123,6 @@ pub struct Explanation {
     #[serde(flatten)]
     pub file: FileView,
     /// The store that a download would be served from, and why; `None` when none can.
-    #[schema(value_type = Option<String>)]
     pub served_from: Option<StoreName>,
     pub scopes: Vec<String>,
     pub explained: Vec<ReplicaExplanation>,
@@ -142,12 +135,10 @@ pub struct Explanation {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ScopeCreate {
-    #[schema(value_type = String)]
     pub name: ScopeName,
     /// Stores to link beside the default one, without priorities; the first gets upload priority
     /// 100 when `no_local` is set.
     #[serde(default)]
-    #[schema(value_type = Vec<String>)]
     pub stores: Vec<StoreName>,
     #[serde(default)]
     pub no_local: bool,
@@ -174,7 +165,6 @@ pub struct LinkChange {
     pub download_priority: Option<Option<i32>>,
     /// Only these keys of the policy change.
     #[serde(default, deserialize_with = "object", skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
     pub policy: Option<PolicyChange>,
     /// Goes through although it breaks another link's drain target.
     #[serde(default)]
@@ -188,7 +178,6 @@ pub struct PolicyChange {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub populate: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
     pub drain: Option<crate::domain::Drain>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_only: Option<bool>,
@@ -215,7 +204,6 @@ impl PolicyChange {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DefaultStore {
-    #[schema(value_type = String)]
     pub store: StoreName,
 }
 
@@ -243,12 +231,10 @@ pub struct Retained {
 /// A link as shown.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct LinkView {
-    #[schema(value_type = String)]
     pub store: StoreName,
     pub backend: String,
     pub upload_priority: Option<i32>,
     pub download_priority: Option<i32>,
-    #[schema(value_type = Object)]
     pub policy: Policy,
     pub files: u64,
     pub bytes: u64,
@@ -264,7 +250,6 @@ pub struct LinkView {
 /// `scope show`; stores in upload order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ScopeView {
-    #[schema(value_type = String)]
     pub name: ScopeName,
     pub public_read: bool,
     pub files: u64,
@@ -294,6 +279,7 @@ pub struct S3Settings {
     pub serve: Option<ServeMode>,
     /// Seconds, 10 to 3600.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 10, maximum = 3600)]
     pub presign_ttl: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checksum: Option<Checksum>,
@@ -301,7 +287,7 @@ pub struct S3Settings {
     pub access_key_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_access_key: Option<String>,
-    /// `env` or `file:PATH`, instead of a key.
+    /// `env`, `file:PATH` or `systemd:NAME`, instead of a key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<String>,
 }
@@ -309,9 +295,9 @@ pub struct S3Settings {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StoreCreate {
-    #[schema(value_type = String)]
     pub name: StoreName,
     /// `local` or `s3`.
+    #[schema(pattern = "^(?:local|s3)$")]
     pub backend: String,
     /// Directory of a local store, absolute.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -382,14 +368,13 @@ pub struct S3View {
     pub serve: ServeMode,
     pub presign_ttl: u32,
     pub checksum: Checksum,
-    /// `env`, `file:PATH` or `key:ID`.
+    /// `env`, `file:PATH`, `systemd:NAME` or `key:ID`.
     pub credentials: String,
 }
 
 /// `store show`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct StoreView {
-    #[schema(value_type = String)]
     pub name: StoreName,
     pub backend: String,
     pub location: String,
@@ -414,7 +399,6 @@ pub struct StoreView {
 /// `store check`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct StoreCheck {
-    #[schema(value_type = String)]
     pub store: StoreName,
     pub ok: bool,
     pub steps: Vec<CheckStep>,
@@ -441,7 +425,6 @@ pub struct EvacuationScope {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct EvacuationFile {
     pub path: Option<String>,
-    #[schema(value_type = String)]
     pub digest: Digest,
     pub size: u64,
 }
@@ -449,7 +432,6 @@ pub struct EvacuationFile {
 /// `store evacuation`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Evacuation {
-    #[schema(value_type = String)]
     pub store: StoreName,
     pub can_be_given_up: bool,
     pub scopes: Vec<EvacuationScope>,
@@ -460,11 +442,9 @@ pub struct Evacuation {
 /// `store delete`, and what was lost with `--force`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct StoreDeleted {
-    #[schema(value_type = String)]
     pub store: StoreName,
     pub lost_files: u64,
     pub lost_bytes: u64,
-    #[schema(value_type = Vec<String>)]
     pub lost_digests: Vec<Digest>,
 }
 
@@ -526,7 +506,6 @@ pub enum Outcome {
 pub struct MoveView {
     pub action: MoveAction,
     pub scope: Option<String>,
-    #[schema(value_type = String)]
     pub digest: Digest,
     pub size: u64,
     /// The store that loses the replica (move, remove) or is read (copy).
@@ -546,7 +525,6 @@ pub struct RunError {
     pub files: u64,
     pub bytes: u64,
     /// The first ten.
-    #[schema(value_type = Vec<String>)]
     pub digests: Vec<Digest>,
 }
 
@@ -589,6 +567,98 @@ pub struct Run {
     pub progress: Option<Progress>,
 }
 
+/// Moves of a preview that are alike.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MoveGroup {
+    pub action: MoveAction,
+    /// The scope whose policy asks for them; none for a store's limit and for clean-up.
+    pub scope: Option<String>,
+    pub from: Option<String>,
+    pub to: Option<String>,
+    pub reason: String,
+    #[serde(flatten)]
+    pub count: Count,
+}
+
+impl MoveGroup {
+    /// The store that loses replicas; a copy is only read from its source.
+    pub fn leaves(&self) -> Option<&str> {
+        match self.action {
+            MoveAction::Copy => None,
+            MoveAction::Move | MoveAction::Remove => self.from.as_deref(),
+        }
+    }
+}
+
+/// What a run would bring into a store and take out of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StoreEffect {
+    pub store: String,
+    pub incoming: Count,
+    pub outgoing: Count,
+}
+
+/// What the next run would do, in sums, as of `at`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Preview {
+    /// When it was looked at.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// How long that took; milliseconds in JSON.
+    #[serde(rename = "milliseconds", with = "milliseconds")]
+    #[schema(value_type = u64)]
+    pub took: Duration,
+    /// The dry run. In the server it has its first moves; they are not in answers of the API, where
+    /// `vacuum/plan` lists all.
+    pub run: Run,
+    /// All moves of the run, also those that `run` does not list.
+    pub moves_total: u64,
+    /// Complete, by action, stores and scope.
+    pub groups: Vec<MoveGroup>,
+    /// The stores that gain or lose something, by name.
+    pub stores: Vec<StoreEffect>,
+}
+
+impl Preview {
+    /// What would happen to a store; zeros when it is not concerned.
+    pub fn store(&self, name: &str) -> StoreEffect {
+        let found = self.stores.iter().find(|s| s.store == name).cloned();
+        found.unwrap_or_else(|| StoreEffect { store: name.to_owned(), ..StoreEffect::default() })
+    }
+
+    /// The same without its moves.
+    #[must_use]
+    pub fn in_sums(&self) -> Self {
+        Self {
+            run: Run { moves: None, ..self.run.clone() },
+            groups: self.groups.clone(),
+            stores: self.stores.clone(),
+            ..*self
+        }
+    }
+}
+
+mod milliseconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(took: &Duration, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_u64(u64::try_from(took.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
+        u64::deserialize(d).map(Duration::from_millis)
+    }
+}
+
+/// What the next run would do as things are, and with a change that was not made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ChangePreview {
+    pub before: Preview,
+    pub after: Preview,
+}
+
 // ---- tokens, audit, status, verify ----
 
 #[derive(
@@ -614,14 +684,18 @@ pub enum Role {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TokenCreate {
+    #[schema(
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
+        max_length = 100
+    )]
     pub name: String,
     pub role: Role,
     /// None: the whole instance.
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
     pub scope: Option<ScopeName>,
     /// `90d`, `24h`; none never expires.
     #[serde(default)]
+    #[schema(pattern = "^[0-9]{1,5}[smhd]?$")]
     pub expires: Option<String>,
 }
 
@@ -631,7 +705,6 @@ pub struct TokenCreated {
     pub id: String,
     pub name: String,
     pub role: Role,
-    #[schema(value_type = Option<String>)]
     pub scope: Option<ScopeName>,
     pub token: String,
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -643,7 +716,6 @@ pub struct TokenView {
     pub id: String,
     pub name: String,
     pub role: Role,
-    #[schema(value_type = Option<String>)]
     pub scope: Option<ScopeName>,
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
@@ -683,6 +755,25 @@ pub struct Safety {
     pub readable_2_or_more: u64,
 }
 
+/// How much something matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Something does not work, or a file is in danger.
+    Error,
+    /// It works; a setting should be changed.
+    Advice,
+}
+
+/// Something that an administrator should look at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Attention {
+    pub severity: Severity,
+    pub what: String,
+    /// The command to type; none when `what` names several.
+    pub command: Option<String>,
+}
+
 /// `status`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Status {
@@ -697,6 +788,9 @@ pub struct Status {
     pub next_run: Option<Timestamp>,
     pub running: Option<u64>,
     pub safety: Safety,
+    /// What is wrong, then what is advised; each with the command that mends it.
+    #[serde(default)]
+    pub attention: Vec<Attention>,
     pub warnings: Vec<String>,
 }
 
@@ -712,7 +806,6 @@ pub struct VerifyRequest {
 /// A file that verify complains about.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct VerifyFinding {
-    #[schema(value_type = String)]
     pub digest: Digest,
     pub store: Option<String>,
     pub detail: String,
@@ -748,14 +841,22 @@ pub struct VerifyReport {
 /// One row of `import workspaces` [39].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Workspace {
-    #[schema(value_type = String)]
     pub scope: ScopeName,
     pub workspace: String,
-    #[schema(value_type = String)]
     pub default_file_store: StoreName,
     #[serde(default)]
-    #[schema(value_type = Vec<String>)]
     pub other_file_stores: Vec<StoreName>,
+}
+
+/// One receiver in `notify test`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct NotifyTested {
+    /// `json`, `ntfy` or `slack`.
+    pub kind: String,
+    /// Scheme and host: the rest may be secret.
+    pub url: String,
+    pub delivered: bool,
+    pub problem: Option<String>,
 }
 
 /// What `import workspaces` did.

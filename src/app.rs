@@ -6,6 +6,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use crate::catalogue::Rehearsal;
 use crate::catalogue::{Catalogue, CatalogueError, Options};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -52,6 +53,35 @@ impl From<CatalogueError> for OpenError {
     }
 }
 
+/// What a start would find in `config.data_dir`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// No catalogue: a start makes one.
+    Nothing,
+    /// A server or a command has it open, so that it cannot be looked at.
+    InUse,
+    /// This user may not read it.
+    Closed,
+    /// It can be opened, after an upgrade if the formats differ.
+    Good(Rehearsal),
+}
+
+/// Rehearses a start and changes nothing. An error is what the start would fail with.
+pub fn rehearse(config: &Config) -> Result<Found, OpenError> {
+    let path = config.catalogue();
+    match fs::File::open(&path) {
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => return Ok(Found::Closed),
+        _ => {}
+    }
+    let cache = usize::try_from(config.limits.cache).unwrap_or(usize::MAX);
+    match Catalogue::rehearse(&path, cache) {
+        Ok(None) => Ok(Found::Nothing),
+        Ok(Some(rehearsal)) => Ok(Found::Good(rehearsal)),
+        Err(CatalogueError::Locked(_)) => Ok(Found::InUse),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// An open instance.
 #[derive(Debug)]
 pub struct App {
@@ -61,6 +91,8 @@ pub struct App {
     pub transfer: Arc<Transfer>,
     pub maintenance: Arc<Maintenance>,
     pub started_at: Timestamp,
+    /// True when there was no catalogue before.
+    pub created: bool,
 }
 
 impl App {
@@ -81,6 +113,7 @@ impl App {
         let started_at = clock.now();
         let cache = usize::try_from(config.limits.cache).unwrap_or(usize::MAX);
         let path = config.catalogue();
+        let created = !path.exists();
         let options = Options { cache, clock };
         let opened = tokio::task::spawn_blocking(move || Catalogue::open(&path, &options)).await;
         let catalogue = opened
@@ -91,7 +124,8 @@ impl App {
             transfer.begin_serving().await?;
         }
         let maintenance = Maintenance::new(Arc::clone(&transfer), Arc::clone(&config));
-        let app = Arc::new(Self { config, role, catalogue, transfer, maintenance, started_at });
+        let app =
+            Arc::new(Self { config, role, catalogue, transfer, maintenance, started_at, created });
         ops::bootstrap(&app).await?;
         Ok(app)
     }

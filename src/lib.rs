@@ -59,6 +59,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod domain;
+pub mod histogram;
 pub mod logging;
 pub mod maintenance;
 pub mod ops;

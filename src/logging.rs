@@ -1,9 +1,14 @@
-//! The log: text or JSON lines on standard error, its level changeable while running.
+//! The log: text, journal or JSON lines on standard error, its level changeable while running.
 
+use std::fmt::Write;
 use std::io::{self, IsTerminal};
 
 use tracing::level_filters::LevelFilter;
+use tracing::{Event, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::{LookupSpan, Scope};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
@@ -40,8 +45,10 @@ pub fn filter(level: &str) -> Result<EnvFilter, String> {
 pub fn start(log: &Log) -> Result<Level, String> {
     let (filter, handle) = reload::Layer::new(filter(&log.level)?);
     let lines = match log.format {
-        LogFormat::Auto => text(std::env::var_os("JOURNAL_STREAM").is_none()),
-        LogFormat::Text => text(true),
+        LogFormat::Auto if is_journal() => {
+            fmt::layer().with_ansi(false).event_format(Journal).with_writer(io::stderr).boxed()
+        }
+        LogFormat::Auto | LogFormat::Text => text(),
         LogFormat::Json => fmt::layer().json().with_writer(io::stderr).boxed(),
     };
     tracing_subscriber::registry()
@@ -52,14 +59,68 @@ pub fn start(log: &Log) -> Result<Level, String> {
     Ok(Level(handle))
 }
 
-/// Colours on a terminal only; no time where the journal adds its own.
-fn text<S>(with_time: bool) -> Box<dyn Layer<S> + Send + Sync>
+/// Colours on a terminal only.
+fn text<S>() -> Box<dyn Layer<S> + Send + Sync>
 where
-    S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
+    S: Subscriber + for<'a> LookupSpan<'a>,
 {
     let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let layer = fmt::layer().with_writer(io::stderr).with_ansi(colours);
-    if with_time { layer.boxed() } else { layer.without_time().boxed() }
+    fmt::layer().with_writer(io::stderr).with_ansi(colours).boxed()
+}
+
+/// Whether standard error is the journal itself. The variable alone does not tell: everything that a
+/// service or a desktop starts inherits it, with its output sent elsewhere.
+fn is_journal() -> bool {
+    let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
+    let Ok(stderr) = rustix::fs::fstat(io::stderr()) else { return false };
+    stream == format!("{}:{}", stderr.st_dev, stderr.st_ino)
+}
+
+/// Lines for the journal, which adds time, host and unit, and takes the priority off the front of each
+/// line. Modules are named where they help: in the log of somebody who looks for a fault.
+struct Journal;
+
+impl Journal {
+    /// The priority of syslog, and the word for people, who may read the journal without its colours.
+    fn rank(level: tracing::Level) -> (u8, &'static str) {
+        match level {
+            tracing::Level::ERROR => (3, "error: "),
+            tracing::Level::WARN => (4, "warning: "),
+            tracing::Level::INFO => (6, ""),
+            tracing::Level::DEBUG | tracing::Level::TRACE => (7, ""),
+        }
+    }
+}
+
+impl<S, N> FormatEvent<S, N> for Journal
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> std::fmt::Result {
+        let (priority, word) = Self::rank(*event.metadata().level());
+        let mut line = word.to_owned();
+        if priority == 7 {
+            write!(line, "{}: ", event.metadata().target())?;
+        }
+        for span in context.event_scope().into_iter().flat_map(Scope::from_root) {
+            write!(line, "{}", span.name())?;
+            if let Some(fields) = span.extensions().get::<FormattedFields<N>>()
+                && !fields.is_empty()
+            {
+                write!(line, "{{{fields}}}")?;
+            }
+            line.push_str(": ");
+        }
+        context.format_fields(Writer::new(&mut line), event)?;
+        // The priority holds for one line.
+        line.lines().try_for_each(|line| writeln!(writer, "<{priority}>{line}"))
+    }
 }
 
 #[cfg(test)]

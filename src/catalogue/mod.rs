@@ -8,28 +8,33 @@
 //!   whole after each commit that changes it.
 
 mod admin;
+mod browse;
 mod codec;
 mod counters;
 mod last_use;
 mod ledger;
 mod open;
 mod records;
+mod rehearsal;
 mod snapshot;
 mod tables;
 #[cfg(test)]
 mod tests;
 mod tx;
 mod tx_files;
+mod upgrade;
 mod writer;
 
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 pub use admin::{AuditRecord, Session, SessionKind, Token, UrlHorizon};
+pub use browse::{Items, Listed};
 pub use counters::{Counter, contributions, hard_bytes};
 pub use last_use::LastUses;
 pub use ledger::{Ledger, Promise, Reservation};
 pub use open::Options;
+pub use rehearsal::Rehearsal;
 pub use snapshot::{EntryPage, Holders, Snapshot};
 pub use tx::Tx;
 pub use tx_files::{DeleteOutcome, Placed};
@@ -48,8 +53,8 @@ pub enum CatalogueError {
     )]
     Unreadable(PathBuf, String),
     #[error(
-        "the catalogue {path} has format {found}, and this version of Hayloft reads up to {known}: install the newer version \
-         that wrote it; nothing was changed"
+        "the catalogue {path} has format {found}, and this version of Hayloft reads up to {known}: install the version that \
+         wrote it (or a newer one), or put back the copy of the catalogue from before the upgrade; nothing was changed"
     )]
     Newer { path: PathBuf, found: u32, known: u32 },
     #[error("the catalogue is damaged: {0}. Run `hayloft verify`, or restore a backup of it")]

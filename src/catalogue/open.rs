@@ -1,9 +1,9 @@
 //! Opening the file: locks, format, ballast, and what is loaded into memory.
 
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
-use std::io::Read;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
@@ -12,18 +12,16 @@ use redb::{Database, DatabaseError, ReadableDatabase};
 
 use super::counters::{Counter, STATES};
 use super::snapshot::Snapshot;
-use super::tables;
+use super::upgrade::{self, FORMAT};
 use super::writer::{SharedDatabase, Writer, WriterState, ballast_path};
 use super::{Catalogue, CatalogueError, LastUses, Ledger, Settings, records};
 use crate::clock::Clock;
 use crate::domain::{ReplicaState, Timestamp};
 
-/// The newest format that this version reads and writes.
-const FORMAT: u32 = 1;
 /// Room that is given up when the disk is full, so that deletions can still be recorded.
 const BALLAST: u64 = 8 << 20;
 /// The first bytes of every redb file.
-const MAGIC: &[u8] = b"redb";
+const MAGIC: [u8; 4] = *b"redb";
 
 /// How to open a catalogue.
 #[derive(Debug, Clone)]
@@ -72,7 +70,7 @@ impl Catalogue {
 /// Opens the file itself; a foreign or truncated one is refused, not overwritten.
 pub(super) fn open_file(path: &Path, cache: usize) -> Result<Database, CatalogueError> {
     let unreadable = |why: String| CatalogueError::Unreadable(path.to_owned(), why);
-    let mut file = OpenOptions::new()
+    let file = OpenOptions::new()
         .read(true)
         .write(true)
         .create(true)
@@ -80,11 +78,7 @@ pub(super) fn open_file(path: &Path, cache: usize) -> Result<Database, Catalogue
         .mode(0o600)
         .open(path)
         .map_err(|e| unreadable(e.to_string()))?;
-    let mut magic = [0; 4];
-    let length = file.metadata().map_err(|e| unreadable(e.to_string()))?.len();
-    if length > 0 && (file.read_exact(&mut magic).is_err() || magic != MAGIC) {
-        return Err(unreadable("it does not begin like one".to_owned()));
-    }
+    check_magic(&file).map_err(|e| unreadable(e.to_string()))?;
     drop(file);
     let mut builder = Database::builder();
     builder.set_cache_size(cache);
@@ -98,18 +92,29 @@ pub(super) fn open_file(path: &Path, cache: usize) -> Result<Database, Catalogue
     }
 }
 
-/// Writes the format and the instance id into a new file; refuses one of a newer version.
-fn initialise(path: &Path, database: &Database) -> Result<(), CatalogueError> {
-    if let Some(found) = stored_format(database)? {
-        return if found > FORMAT {
-            Err(CatalogueError::Newer { path: path.to_owned(), found, known: FORMAT })
-        } else {
-            Ok(())
-        };
+/// An empty file is as good as none; any other must begin like a catalogue.
+pub(super) fn check_magic(file: &File) -> io::Result<()> {
+    let mut magic = [0; 4];
+    if file.metadata()?.len() > 0 && (file.read_exact_at(&mut magic, 0).is_err() || magic != MAGIC)
+    {
+        return Err(io::Error::other("it does not begin like one"));
     }
-    let mut txn = database.begin_write()?;
-    txn.set_two_phase_commit(true);
-    txn.set_quick_repair(true);
+    Ok(())
+}
+
+/// Writes the format and the instance id into a new file, upgrades an older one, refuses a newer.
+pub(super) fn initialise(path: &Path, database: &Database) -> Result<(), CatalogueError> {
+    match upgrade::stored_format(database)? {
+        Some(found) if found > FORMAT => {
+            Err(CatalogueError::Newer { path: path.to_owned(), found, known: FORMAT })
+        }
+        Some(found) => upgrade::upgrade(database, found),
+        None => begin_anew(path, database),
+    }
+}
+
+fn begin_anew(path: &Path, database: &Database) -> Result<(), CatalogueError> {
+    let txn = upgrade::begin(database)?;
     {
         let tx = super::Tx::open(&txn, Arc::default(), Timestamp(0), Timestamp(0))?;
         let mut meta = tx.meta;
@@ -124,15 +129,6 @@ fn initialise(path: &Path, database: &Database) -> Result<(), CatalogueError> {
         synced.map_err(|e| CatalogueError::Storage(e.to_string()))?;
     }
     Ok(())
-}
-
-fn stored_format(database: &Database) -> Result<Option<u32>, CatalogueError> {
-    let txn = database.begin_read()?;
-    match txn.open_table(tables::META) {
-        Ok(meta) => meta.get("format")?.map(|v| records::decode_json(v.value())).transpose(),
-        Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
-        Err(e) => Err(e.into()),
-    }
 }
 
 struct Loaded {

@@ -29,7 +29,7 @@ pub struct Snapshot {
     touched: Arc<BTreeMap<FileId, Timestamp>>,
 }
 
-fn path(text: &str) -> Result<FilePath, CatalogueError> {
+pub(super) fn path(text: &str) -> Result<FilePath, CatalogueError> {
     FilePath::new(text).map_err(|e| CatalogueError::Corrupt(e.to_string()))
 }
 
@@ -45,7 +45,7 @@ impl Snapshot {
         self
     }
 
-    fn table<K: redb::Key + 'static, V: redb::Value + 'static>(
+    pub(super) fn table<K: redb::Key + 'static, V: redb::Value + 'static>(
         &self,
         definition: TableDefinition<'_, K, V>,
     ) -> Result<ReadOnlyTable<K, V>, CatalogueError> {

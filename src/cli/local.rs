@@ -31,7 +31,7 @@ pub fn owner_of(path: &Path) -> String {
 }
 
 /// As the shell has to be given it.
-fn quoted(word: &str) -> String {
+pub fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()

@@ -7,6 +7,7 @@ pub mod args;
 mod client;
 mod commands;
 mod local;
+mod man;
 #[expect(
     clippy::format_push_string,
     reason = "texts for people are short, and write! into a String has a Result to discard"
@@ -107,14 +108,17 @@ async fn execute(cli: Cli, output: Output) -> Result<Ended> {
 /// Connects, runs the command, and leaves the catalogue in order however the command ended.
 async fn with_client(global: &Global, command: Command, output: Output) -> Result<Ended> {
     commands::server::start_command_log(global)?;
+    if matches!(command, Command::Status) {
+        commands::status::require_instance(global)?;
+    }
     let transport = Transport::choose(global, || commands::server::config(global)).await?;
     let client = Client { transport };
     let ended = if matches!(command, Command::Vacuum(_)) {
         // Asks what an interrupt is to mean.
-        commands::run(&client, command, output).await
+        commands::run(&client, global, command, output).await
     } else {
         tokio::select! {
-            ended = commands::run(&client, command, output) => ended,
+            ended = commands::run(&client, global, command, output) => ended,
             _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
         }
     };

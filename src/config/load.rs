@@ -19,8 +19,14 @@ const SOCKET_PATH_MAX: usize = 107;
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    #[error("cannot read the configuration {}: {source}", file.display())]
+    #[error("cannot read the configuration {}", file.display())]
     Unreadable { file: PathBuf, source: io::Error },
+    #[error(
+        "this user may not read the configuration {}: use sudo, or join the group that may (of the Debian package: sudo \
+         adduser $USER hayloft, then sign in again); with --server URL no configuration is needed",
+        file.display()
+    )]
+    Closed { file: PathBuf },
     #[error("in {}: {problem}", file.display())]
     Invalid { file: PathBuf, problem: String },
     #[error("environment variable {variable}: {problem}")]
@@ -109,8 +115,14 @@ impl Config {
 
 /// Reads a file and checks each key while the parser still knows its line.
 fn read(file: &Path) -> Result<Table, ConfigError> {
-    let text = std::fs::read_to_string(file)
-        .map_err(|source| ConfigError::Unreadable { file: file.to_owned(), source })?;
+    let text = std::fs::read_to_string(file).map_err(|source| {
+        let file = file.to_owned();
+        if source.kind() == io::ErrorKind::PermissionDenied {
+            ConfigError::Closed { file }
+        } else {
+            ConfigError::Unreadable { file, source }
+        }
+    })?;
     let invalid = |problem: String| ConfigError::Invalid { file: file.to_owned(), problem };
     let config: Config = toml::from_str(&text).map_err(|e| invalid(located(&text, &e)))?;
     config.check().map_err(invalid)?;

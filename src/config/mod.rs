@@ -66,6 +66,9 @@ pub struct Maintenance {
     /// How much older the recorded last use may be than the true one; zero writes every read.
     #[serde(with = "values::duration")]
     pub last_use_granularity: Duration,
+    /// How long before a store is expected to reach a limit this is told; whole days.
+    #[serde(with = "values::duration")]
+    pub limit_forecast: Duration,
 }
 
 /// Bounds on what clients may ask of the server, and on its own memory.
@@ -126,10 +129,16 @@ pub struct Notify {
     pub on: Vec<NotifyEvent>,
 }
 
+impl Notify {
+    /// The URL without what may be secret in it.
+    pub fn shown_url(&self) -> String {
+        values::without_secrets(&self.url)
+    }
+}
+
 impl std::fmt::Debug for Notify {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let url = values::without_secrets(&self.url);
-        write!(f, "Notify({:?}, {url}, {:?})", self.kind, self.on)
+        write!(f, "Notify({:?}, {}, {:?})", self.kind, self.shown_url(), self.on)
     }
 }
 
@@ -141,6 +150,16 @@ pub enum NotifyKind {
     Slack,
 }
 
+impl NotifyKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Ntfy => "ntfy",
+            Self::Slack => "slack",
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NotifyEvent {
@@ -149,10 +168,39 @@ pub enum NotifyEvent {
     RunComplete,
     StoreUnavailable,
     StoreAvailable,
+    /// A store will reach a limit within `maintenance.limit_forecast`.
+    LimitForecast,
+    /// Replicas were found missing or damaged.
+    ReplicaLost,
+}
+
+impl NotifyEvent {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RunFailed => "run-failed",
+            Self::RunIncomplete => "run-incomplete",
+            Self::RunComplete => "run-complete",
+            Self::StoreUnavailable => "store-unavailable",
+            Self::StoreAvailable => "store-available",
+            Self::LimitForecast => "limit-forecast",
+            Self::ReplicaLost => "replica-lost",
+        }
+    }
+
+    /// Whether someone should look at it now.
+    pub fn is_urgent(self) -> bool {
+        matches!(self, Self::RunFailed | Self::StoreUnavailable | Self::ReplicaLost)
+    }
 }
 
 fn default_events() -> Vec<NotifyEvent> {
-    vec![NotifyEvent::RunFailed, NotifyEvent::RunIncomplete, NotifyEvent::StoreUnavailable]
+    vec![
+        NotifyEvent::RunFailed,
+        NotifyEvent::RunIncomplete,
+        NotifyEvent::StoreUnavailable,
+        NotifyEvent::LimitForecast,
+        NotifyEvent::ReplicaLost,
+    ]
 }
 
 impl Default for Config {
@@ -182,6 +230,7 @@ impl Default for Maintenance {
             grace: Duration::from_hours(24),
             orphan_age: Duration::from_hours(24),
             last_use_granularity: Duration::from_hours(1),
+            limit_forecast: Duration::from_hours(7 * 24),
         }
     }
 }
@@ -220,6 +269,20 @@ impl Config {
     /// The root of the store `local` that a new instance gets.
     pub fn local_store(&self) -> PathBuf {
         self.data_dir.join("store")
+    }
+
+    /// Where this instance is reached, without a slash at the end: `public_url`, else an address
+    /// that works on this machine.
+    pub fn base_url(&self) -> String {
+        if let Some(url) = &self.public_url {
+            return url.clone();
+        }
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        if self.listen.ip().is_unspecified() {
+            format!("{scheme}://localhost:{}", self.listen.port())
+        } else {
+            format!("{scheme}://{}", self.listen)
+        }
     }
 
     /// The effective values as TOML, without secrets.

@@ -1,9 +1,11 @@
 //! Nouns and rules of the product, pure: no I/O, no clock, no runtime.
 
 mod file;
+mod forecast;
 mod name;
 mod path;
 mod policy;
+mod schema;
 mod store;
 mod time;
 mod topology;
@@ -12,6 +14,7 @@ mod units;
 pub use file::{
     Digest, DigestError, Entry, File, FileId, Member, Replica, ReplicaState, Tombstone,
 };
+pub use forecast::{daily_growth, day_of_limit};
 pub use name::{NameError, ScopeId, ScopeName, StoreId, StoreName};
 pub use path::{FilePath, PathError};
 pub use policy::{Drain, Link, Policy, PolicyError};

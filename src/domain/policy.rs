@@ -59,7 +59,7 @@ impl<'de> Deserialize<'de> for Drain {
 }
 
 /// The policy object of a link. Unknown keys and wrong types are refused [37].
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default, remote = "Self")]
 pub struct Policy {
     pub populate: bool,

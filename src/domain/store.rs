@@ -177,6 +177,8 @@ pub enum Credentials {
     Env,
     /// A file with `access_key_id = …` and `secret_access_key = …` lines (an AWS profile works).
     File(PathBuf),
+    /// The same lines, as a credential of that name which systemd hands to the service.
+    Systemd(String),
     /// Typed once, kept in the catalogue.
     Stored { access_key_id: String, secret_access_key: String },
 }
@@ -187,6 +189,7 @@ impl fmt::Debug for Credentials {
         match self {
             Self::Env => f.write_str("Env"),
             Self::File(path) => write!(f, "File({})", path.display()),
+            Self::Systemd(name) => write!(f, "Systemd({name})"),
             Self::Stored { access_key_id, .. } => write!(f, "Stored({access_key_id})"),
         }
     }

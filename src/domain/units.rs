@@ -92,6 +92,12 @@ impl Count {
         self.bytes = self.bytes.saturating_add(bytes);
     }
 
+    /// Adds all that `other` counts.
+    pub fn add_all(&mut self, other: Self) {
+        self.files = self.files.saturating_add(other.files);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+    }
+
     pub fn is_zero(self) -> bool {
         self == Self::default()
     }

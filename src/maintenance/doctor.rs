@@ -94,7 +94,8 @@ impl Maintenance {
         let wrong = blocking(move || recount(&catalogue)).await?;
         let settings = self.catalogue().settings();
         for one in &wrong {
-            tracing::error!(counter = ?one.counter, recorded = ?one.recorded, counted = ?one.counted,
+            let counter = name_of(&one.counter, &settings.topology);
+            tracing::error!(counter, recorded = ?one.recorded, counted = ?one.counted,
                 "a counter is wrong");
         }
         if round.repair && !wrong.is_empty() {
@@ -226,7 +227,8 @@ impl Maintenance {
                 Ok(Health::Corrupt("its bytes are not those of the file"))
             }
             Err(error) => {
-                tracing::warn!(digest = %file.digest, %error, "a replica could not be read");
+                let (store, digest) = (self.transfer.stores.name(store), file.digest);
+                tracing::warn!(store, %digest, %error, "a replica could not be read");
                 Ok(Health::Unknown)
             }
         }
@@ -321,7 +323,9 @@ impl Maintenance {
         match self.transfer.fulfil(&granted, || {}, &|source| source).await {
             Ok(()) => Ok(true),
             Err(error) => {
-                tracing::warn!(digest = %file.digest, %error, "a replica could not be healed");
+                let (scope, store) = (topology.scope_name(via), topology.store_name(to));
+                tracing::warn!(scope, store, digest = %file.digest, %error,
+                    "a replica could not be healed");
                 Ok(false)
             }
         }

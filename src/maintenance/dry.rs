@@ -2,52 +2,88 @@
 //!
 //! It looks at the stores as a run does, and asks them for missing replicas, but changes nothing
 //! in them or in the catalogue. Orphans are no moves and are left to the run.
+//!
+//! Its moves go into a sink that counts all of them by kind and keeps as many as the asker wants to
+//! see: a page must not cost a list of millions. One dry run is at work at a time (`preview`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::api::{Count, MoveView, Outcome, Run, RunError};
-use crate::catalogue::CatalogueError;
-use crate::domain::{File, FileId, ReplicaState, StoreId, Timestamp};
-use crate::planner::{Driver, MoveResult, Overlay, Snapshot};
+use tokio_util::sync::CancellationToken;
 
-use super::first::farewell;
+use crate::api::{Count, MoveAction, MoveGroup, MoveView, Outcome, Run, RunError};
+use crate::catalogue::{CatalogueError, Settings};
+use crate::domain::{Digest, File, FileId, ReplicaState, ScopeId, StoreId, Timestamp, Topology};
+use crate::planner::{Driver, Move, MoveResult, Overlay, Reason, Snapshot};
+
+use super::first::{UNREFERENCED, bidding_farewell, farewell_from};
 use super::gather::{Scene, View, blocking};
 use super::last::{Finding, archived, lost, marked_in};
-use super::live::view_of;
+use super::live::{action_of, view_of};
+use super::preview::{PreviewError, Turn};
 use super::recheck::Back;
 use super::run::{dry, error_of, kept_for};
 use super::{Maintenance, run::Looked};
 
 const PAGE: usize = 512;
 
+/// Which moves of a dry run are kept; all are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keep {
+    All,
+    First(usize),
+    Of(Digest),
+}
+
+/// What a dry run found.
+#[derive(Debug)]
+pub(super) struct Planned {
+    /// With the moves that were to be kept.
+    pub run: Run,
+    pub groups: Vec<MoveGroup>,
+    /// All moves.
+    pub total: u64,
+}
+
 impl Maintenance {
-    /// What the next real run would do, given no failure and no other change. Its id is `None`.
-    pub async fn dry_run(&self) -> Result<Run, CatalogueError> {
+    /// What the next real run would do, given no failure and no other change, with all its moves.
+    /// Its id is `None`.
+    pub async fn dry_run(&self) -> Result<Run, PreviewError> {
+        let turn = self.previews.turn(self.previews.seat()?).await?;
+        Ok(self.plan_ahead(self.catalogue().settings(), Keep::All, turn).await?.run)
+    }
+
+    /// The dry run under `settings`, which need not be those of the catalogue. Ends early when it is
+    /// dropped and when the process ends.
+    pub(super) async fn plan_ahead(
+        &self,
+        settings: Arc<Settings>,
+        keep: Keep,
+        turn: Turn,
+    ) -> Result<Planned, CatalogueError> {
+        let given_up = self.stopping.child_token();
+        let _with_this_future = given_up.clone().drop_guard();
         let now = self.now();
-        let looked = self.look_at_stores().await;
-        let mut back = Vec::new();
-        for store in &looked.usable {
-            let mut after = None;
-            while let Some((last, found)) = self.find_missing(*store, after).await? {
-                after = Some(last);
-                back.extend(found);
-            }
-        }
+        let (looked, back) = tokio::select! {
+            seen = self.look_for_plan(&settings.topology) => seen?,
+            () = self.stopping.cancelled() => return Err(CatalogueError::Closed),
+        };
         let run = self.catalogue().snapshot()?.next_run_id()?;
         let scene = self.scene(run, now, &looked, BTreeSet::new());
+        let scene = Scene { settings: Arc::clone(&settings), ..scene };
         let due = self.due_deletions(&looked)?;
         let catalogue = Arc::clone(self.catalogue());
         let planned = blocking(move || {
-            let view = View::take(&catalogue)?;
-            let mut sketch = Sketch::new(&view, &scene)?;
+            let _turn = turn;
+            let view = View::with(&catalogue, Arc::clone(&scene.settings))?;
+            let mut sketch = Sketch::new(&view, &scene, keep)?;
             sketch.finish_deletions(due)?;
             sketch.bring_back(&back)?;
             sketch.expire(now.before(scene.grace))?;
-            sketch.plan()
+            sketch.plan(&given_up)
         });
-        let mut run = planned.await?;
-        let settings = self.catalogue().settings();
+        let mut planned = planned.await?;
+        let run = &mut planned.run;
         run.errors.extend(looked.problems.iter().map(|(store, problem)| RunError {
             phase: "stores".to_owned(),
             scope: None,
@@ -59,7 +95,24 @@ impl Maintenance {
         }));
         run.outcome = if run.errors.is_empty() { Outcome::Complete } else { Outcome::Incomplete };
         run.finished_at = Some(self.now());
-        Ok(run)
+        Ok(planned)
+    }
+
+    /// The stores as they are, and missing replicas that are there again.
+    async fn look_for_plan(
+        &self,
+        topology: &Topology,
+    ) -> Result<(Looked, Vec<Back>), CatalogueError> {
+        let looked = self.look_at_stores().await;
+        let mut back = Vec::new();
+        for store in &looked.usable {
+            let mut after = None;
+            while let Some((last, found)) = self.find_missing(topology, *store, after).await? {
+                after = Some(last);
+                back.extend(found);
+            }
+        }
+        Ok((looked, back))
     }
 
     /// Given-up replicas that phase 0 would delete now.
@@ -81,19 +134,107 @@ impl Maintenance {
     }
 }
 
+/// What moves have in common that a reader of sums wants to tell apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Kind {
+    action: MoveAction,
+    from: Option<StoreId>,
+    to: Option<StoreId>,
+    scope: Option<ScopeId>,
+    /// None for the deletion of what no scope has.
+    reason: Option<Reason>,
+}
+
+/// Where the moves of a dry run go.
+#[derive(Debug)]
+struct Sink {
+    keep: Keep,
+    kept: Vec<MoveView>,
+    kinds: BTreeMap<Kind, Count>,
+    total: u64,
+}
+
+impl Sink {
+    fn new(keep: Keep) -> Self {
+        Self { keep, kept: Vec::new(), kinds: BTreeMap::new(), total: 0 }
+    }
+
+    fn take(&mut self, step: &Move, topology: &Topology) {
+        let Move { from, to, scope, .. } = *step;
+        let action = action_of(step.action);
+        let kind = Kind { action, from, to, scope, reason: Some(step.reason) };
+        self.count(kind, step.size);
+        if self.wants(&step.digest) {
+            self.kept.push(view_of(step, topology));
+        }
+    }
+
+    /// The removals that the deletion of an unreferenced file consists of; their count.
+    fn take_farewell(&mut self, file: &File, topology: &Topology) -> u64 {
+        let mut count = 0;
+        for store in bidding_farewell(file) {
+            let kind = Kind {
+                action: MoveAction::Remove,
+                from: Some(store),
+                to: None,
+                scope: None,
+                reason: None,
+            };
+            self.count(kind, file.size);
+            if self.wants(&file.digest) {
+                self.kept.push(farewell_from(file, store, topology));
+            }
+            count += 1;
+        }
+        count
+    }
+
+    fn count(&mut self, kind: Kind, size: u64) {
+        self.total += 1;
+        self.kinds.entry(kind).or_default().add(size);
+    }
+
+    fn wants(&self, digest: &Digest) -> bool {
+        match &self.keep {
+            Keep::All => true,
+            Keep::First(limit) => self.kept.len() < *limit,
+            Keep::Of(wanted) => wanted == digest,
+        }
+    }
+
+    /// By name, so that equal plans read the same.
+    fn groups(&self, topology: &Topology) -> Vec<MoveGroup> {
+        let store = |id: Option<StoreId>| id.map(|id| topology.store_name(id));
+        let group = |(kind, count): (&Kind, &Count)| MoveGroup {
+            action: kind.action,
+            scope: kind.scope.map(|id| topology.scope_name(id)),
+            from: store(kind.from),
+            to: store(kind.to),
+            reason: kind.reason.map_or_else(|| UNREFERENCED.to_owned(), |why| why.to_string()),
+            count: *count,
+        };
+        let mut groups: Vec<MoveGroup> = self.kinds.iter().map(group).collect();
+        groups.sort_by(|a, b| {
+            let key = |g: &MoveGroup| (g.action, g.from.clone(), g.to.clone(), g.scope.clone());
+            key(a).cmp(&key(b)).then_with(|| a.reason.cmp(&b.reason))
+        });
+        groups
+    }
+}
+
 /// A catalogue on paper, and the run that it shows.
 struct Sketch<'a> {
     view: &'a View,
     scene: &'a Scene,
     overlay: Overlay<&'a View>,
     run: Run,
-    moves: Vec<MoveView>,
+    sink: Sink,
 }
 
 impl<'a> Sketch<'a> {
-    fn new(view: &'a View, scene: &'a Scene) -> Result<Self, CatalogueError> {
+    fn new(view: &'a View, scene: &'a Scene, keep: Keep) -> Result<Self, CatalogueError> {
         let overlay = Overlay::new(view)?;
-        Ok(Self { view, scene, overlay, run: dry(scene.now), moves: Vec::new() })
+        Ok(Self { view, scene, overlay, run: dry(scene.now), sink: Sink::new(keep) })
     }
 
     fn change(&mut self, id: FileId, change: impl FnOnce(&mut File)) -> Result<(), CatalogueError> {
@@ -140,11 +281,9 @@ impl<'a> Sketch<'a> {
         let Some(mut file) = self.overlay.file(id)?.filter(|f| f.members.is_empty()) else {
             return Ok(());
         };
-        let moves = farewell(&file, &self.scene.settings.topology);
-        for step in &moves {
-            self.run.removed.add(step.size);
+        for _ in 0..self.sink.take_farewell(&file, &self.scene.settings.topology) {
+            self.run.removed.add(file.size);
         }
-        self.moves.extend(moves);
         let stays = |s| self.scene.deferred.contains(&s) || self.scene.unavailable.contains(&s);
         file.replicas.retain(|r| r.state != ReplicaState::Missing && stays(r.store));
         for replica in &mut file.replicas {
@@ -154,13 +293,16 @@ impl<'a> Sketch<'a> {
     }
 
     /// Plans the policies and reports like a run.
-    fn plan(mut self) -> Result<Run, CatalogueError> {
+    fn plan(mut self, given_up: &CancellationToken) -> Result<Planned, CatalogueError> {
         let (world, topology) = (self.scene.world(), &self.scene.settings.topology);
         let mut driver = Driver::new();
         while let Some(batch) = driver.next(&self.overlay, &world)? {
+            if given_up.is_cancelled() {
+                return Err(CatalogueError::Closed);
+            }
             for step in &batch.moves {
                 self.overlay.apply(&world, step)?;
-                self.moves.push(view_of(step, topology));
+                self.sink.take(step, topology);
             }
             driver.executed(&vec![MoveResult::Done; batch.moves.len()]);
         }
@@ -177,8 +319,9 @@ impl<'a> Sketch<'a> {
         run.errors = report.errors.iter().map(error_of).collect();
         run.errors.extend(marked_in(&self.overlay, topology)?.into_iter().map(told));
         run.errors.extend(lost(self.view, topology)?.into_iter().map(told));
-        run.moves = Some(self.moves);
-        Ok(run)
+        let groups = self.sink.groups(topology);
+        run.moves = Some(self.sink.kept);
+        Ok(Planned { run, groups, total: self.sink.total })
     }
 }
 

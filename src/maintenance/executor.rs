@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinSet};
+use tracing::Instrument;
 
 use crate::api::Count;
 use crate::catalogue::{CatalogueError, Settings};
@@ -134,8 +135,10 @@ impl Executor {
                 match granted {
                     Ok(granted) => begun.push_back((i, granted)),
                     Err(why) => {
-                        tracing::debug!(digest = %batch.moves[i].digest, %why, "a copy is skipped");
-                        self.live.step_done(batch.moves[i].size);
+                        let step = &batch.moves[i];
+                        let to = step.to.map(|id| scene.settings.topology.store_name(id));
+                        tracing::debug!(store = to, digest = %step.digest, %why, "a copy is skipped");
+                        self.live.step_done(step.size);
                     }
                 }
             }
@@ -172,11 +175,12 @@ impl Executor {
             }
             let (me, step) = (Arc::clone(self), batch.moves[i].clone());
             let (scene, phase) = (scene.clone(), batch.phase);
-            flight.tasks.spawn(async move {
+            let copying = async move {
                 let result = me.copy(&step, granted, permit, &scene, phase).await;
                 me.live.step_done(step.size);
                 (i, result)
-            });
+            };
+            flight.tasks.spawn(copying.in_current_span());
         }
         left
     }
@@ -195,11 +199,12 @@ impl Executor {
             }
             let (me, step) = (Arc::clone(self), step.clone());
             let (scene, phase) = (scene.clone(), batch.phase);
-            flight.tasks.spawn(async move {
+            let removing = async move {
                 let result = me.remove(&step, &scene, phase).await;
                 me.live.step_done(step.size);
                 (i, result)
-            });
+            };
+            flight.tasks.spawn(removing.in_current_span());
         }
     }
 
@@ -224,7 +229,7 @@ impl Executor {
         let permit = Arc::new(Mutex::new(Some(permit)));
         let release = |permit: &Mutex<Option<OwnedSemaphorePermit>>| drop(sane(permit).take());
         let slot = Arc::clone(&permit);
-        let mut job = tokio::spawn(async move {
+        let copying = async move {
             let wrap = |source| metered(source, &me.live, &me.throttle, &beat);
             let arrived = || release(&slot);
             let copied = me.transfer.fulfil(&granted, arrived, &wrap).await;
@@ -232,7 +237,8 @@ impl Executor {
             let copied = copied.map_err(|error| me.copy_failed(&granted, &settings, error));
             release(&slot);
             copied
-        });
+        };
+        let mut job = tokio::spawn(copying.in_current_span());
         let copied = loop {
             match tokio::time::timeout(self.patience / 4, &mut job).await {
                 Ok(copied) => break copied,
@@ -270,7 +276,10 @@ impl Executor {
         settings: &Settings,
         error: CopyError,
     ) -> Result<MoveResult, CatalogueError> {
-        tracing::warn!(digest = %granted.intent.digest, %error, "a copy failed");
+        let Intent { to, via, digest, .. } = &granted.intent;
+        let (scope, store) =
+            (settings.topology.scope_name(*via), settings.topology.store_name(*to));
+        tracing::warn!(scope, store, %digest, %error, "a copy failed");
         let (store, cause) = match error {
             CopyError::Target { store, error } => (Some(store), text(&error)),
             CopyError::NoSource { store, last: Some(last) } => {
@@ -289,6 +298,7 @@ impl Executor {
         phase: Phase,
     ) -> Result<MoveResult, CatalogueError> {
         let Some(store) = step.leaves() else { return Ok(MoveResult::Skipped) };
+        let name = || scene.settings.topology.store_name(store);
         let removal = Removal {
             file: step.file,
             store,
@@ -299,7 +309,8 @@ impl Executor {
             deferred: Arc::clone(&scene.deferred),
         };
         let transfer = Arc::clone(&self.transfer);
-        let job = tokio::spawn(async move { transfer.give_up(removal).await });
+        let removing = async move { transfer.give_up(removal).await };
+        let job = tokio::spawn(removing.in_current_span());
         let given_up = match tokio::time::timeout(self.patience, job).await {
             Ok(Ok(given_up)) => given_up,
             Ok(Err(error)) => {
@@ -315,7 +326,7 @@ impl Executor {
                 let trouble = Trouble {
                     phase: phase.as_str(),
                     scope: None,
-                    store: Some(&scene.settings.topology.store_name(store)),
+                    store: Some(&name()),
                     cause: &cause,
                 };
                 self.live.error(trouble, Count { files: 1, bytes: step.size }, &[step.digest]);
@@ -328,11 +339,11 @@ impl Executor {
             Err(Kept::NotOurs(problem)) => Ok(self.failed(Some(store), problem, &scene.settings)),
             Err(Kept::Catalogue(error)) => Err(error),
             Err(why @ (Kept::Changed | Kept::InUse)) => {
-                tracing::debug!(digest = %step.digest, %why, "a removal is skipped");
+                tracing::debug!(store = name(), digest = %step.digest, %why, "a removal is skipped");
                 Ok(MoveResult::Skipped)
             }
             Err(why @ Kept::Pinned(_)) => {
-                tracing::debug!(digest = %step.digest, %why, "a removal is skipped");
+                tracing::debug!(store = name(), digest = %step.digest, %why, "a removal is skipped");
                 self.unconfirmed(step, store, scene)
             }
         }

@@ -113,10 +113,12 @@ impl Maintenance {
 }
 
 /// The removals that the deletion of an unreferenced file consists of.
-pub(super) fn farewell(file: &File, topology: &Topology) -> Vec<MoveView> {
-    let kept = |state| matches!(state, ReplicaState::Present | ReplicaState::Corrupt);
-    let replicas = file.replicas.iter().filter(|r| kept(r.state));
-    let view = |store| MoveView {
+fn farewell(file: &File, topology: &Topology) -> Vec<MoveView> {
+    bidding_farewell(file).map(|store| farewell_from(file, store, topology)).collect()
+}
+
+pub(super) fn farewell_from(file: &File, store: StoreId, topology: &Topology) -> MoveView {
+    MoveView {
         action: MoveAction::Remove,
         scope: None,
         digest: file.digest,
@@ -124,6 +126,11 @@ pub(super) fn farewell(file: &File, topology: &Topology) -> Vec<MoveView> {
         from: Some(topology.store_name(store)),
         to: None,
         reason: UNREFERENCED.to_owned(),
-    };
-    replicas.map(|r| view(r.store)).collect()
+    }
+}
+
+/// The stores that such a deletion removes something from.
+pub(super) fn bidding_farewell(file: &File) -> impl Iterator<Item = StoreId> {
+    let kept = |state| matches!(state, ReplicaState::Present | ReplicaState::Corrupt);
+    file.replicas.iter().filter(move |r| kept(r.state)).map(|r| r.store)
 }

@@ -20,7 +20,11 @@ pub struct View {
 
 impl View {
     pub fn take(catalogue: &Catalogue) -> Result<Self, CatalogueError> {
-        let settings = catalogue.settings();
+        Self::with(catalogue, catalogue.settings())
+    }
+
+    /// The same as if the settings were these.
+    pub fn with(catalogue: &Catalogue, settings: Arc<Settings>) -> Result<Self, CatalogueError> {
         let ledger = catalogue.ledger();
         // Promises first: one that is kept meanwhile counts twice for a moment, never not at all.
         let reserved =

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use crate::api::{Count, MoveView, Outcome, Progress, Run, RunError};
+use crate::api::{Count, MoveAction, MoveView, Outcome, Progress, Run, RunError};
 use crate::clock::Clock;
 use crate::config::Window;
 use crate::domain::{Digest, Timestamp, Topology};
@@ -184,8 +184,7 @@ impl Live {
     }
 
     fn is_in_window(&self) -> bool {
-        let now = self.clock.now();
-        self.window.is_none_or(|w| schedule::local_time(now).is_none_or(|time| w.contains(time)))
+        is_in(self.window, self.clock.now())
     }
 
     // ---- progress ----
@@ -274,6 +273,11 @@ impl Live {
     }
 
     fn keep(&self, moves: Vec<MoveView>) {
+        for made in &moves {
+            let MoveView { action, scope, digest, size, from, to, .. } = made;
+            tracing::debug!(run = self.id, ?action, scope, from, to, %digest, bytes = size,
+                "a replica was moved");
+        }
         let mut board = self.board();
         let room = MOVES_KEPT.saturating_sub(board.moves.len());
         if moves.len() > room && room > 0 {
@@ -327,6 +331,11 @@ impl Live {
     }
 }
 
+/// Whether a window allows copies at that time.
+pub fn is_in(window: Option<Window>, now: Timestamp) -> bool {
+    window.is_none_or(|w| schedule::local_time(now).is_none_or(|time| w.contains(time)))
+}
+
 /// A run that has not begun.
 pub fn fresh_run(id: Option<u64>, started_at: Timestamp) -> Run {
     Run {
@@ -346,15 +355,19 @@ pub fn fresh_run(id: Option<u64>, started_at: Timestamp) -> Run {
     }
 }
 
+pub fn action_of(action: Action) -> MoveAction {
+    match action {
+        Action::Copy => MoveAction::Copy,
+        Action::Move => MoveAction::Move,
+        Action::Remove => MoveAction::Remove,
+    }
+}
+
 /// A move with names.
 pub fn view_of(step: &Move, topology: &Topology) -> MoveView {
     let store = |id| topology.store_name(id);
     MoveView {
-        action: match step.action {
-            Action::Copy => crate::api::MoveAction::Copy,
-            Action::Move => crate::api::MoveAction::Move,
-            Action::Remove => crate::api::MoveAction::Remove,
-        },
+        action: action_of(step.action),
         scope: step.scope.map(|id| topology.scope_name(id)),
         digest: step.digest,
         size: step.size,

@@ -90,7 +90,8 @@ impl Maintenance {
                 // A full disk is what the run is there to relieve: the old marker is still ours and
                 // accepted, and the next run writes the new one.
                 Err(StoreError::Full(why)) => {
-                    tracing::warn!(store = id.0, why, "no room for a marker of this generation");
+                    let store = self.transfer.stores.name(id);
+                    tracing::warn!(store, why, "no room for a marker of this generation");
                 }
                 Err(error) => {
                     failed.insert(id, format!("its marker could not be written: {error}"));

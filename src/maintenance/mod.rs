@@ -27,34 +27,40 @@ mod gather;
 mod history;
 mod last;
 mod live;
+mod losses;
 mod marker;
 mod notify;
+mod outlook;
 mod pace;
+mod preview;
 mod recheck;
 mod reconcile;
 mod run;
 mod schedule;
 mod sweep;
 mod timer;
+mod totals;
 mod trouble;
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
-use crate::api::{MoveView, Outcome, Run};
+use crate::api::{Outcome, Run};
 use crate::catalogue::{Catalogue, CatalogueError};
 use crate::config::Config;
-use crate::domain::{FileId, Timestamp};
+use crate::domain::Timestamp;
 use crate::transfer::Transfer;
 
 pub use live::MOVES_KEPT;
 use live::{Live, Wish};
-
-/// A dry run may answer for others that are asked for so soon after it.
-const PLAN_FRESH: Duration = Duration::from_secs(3);
+pub use outlook::{LimitKind, Outlook};
+pub use preview::PreviewError;
+pub use totals::Totals;
 
 /// Why a run does not start.
 #[derive(Debug, thiserror::Error)]
@@ -100,11 +106,16 @@ pub struct Maintenance {
     current: Mutex<Option<Arc<Live>>>,
     /// Runs begin, end and are steered one at a time.
     steering: tokio::sync::Mutex<()>,
+    /// Losses are told of once.
+    noticing: tokio::sync::Mutex<()>,
     /// Generations are raised one store list at a time.
     raising: tokio::sync::Mutex<()>,
     next: Mutex<Option<Timestamp>>,
-    planned: tokio::sync::Mutex<Option<(Instant, Arc<Run>)>>,
+    previews: preview::Previews,
     notifier: notify::Notifier,
+    probes: AtomicU64,
+    totals: Mutex<Totals>,
+    outlook: Mutex<Vec<Outlook>>,
     tasks: TaskTracker,
     stopping: CancellationToken,
 }
@@ -130,11 +141,15 @@ impl Maintenance {
             config,
             notifier,
             patience,
+            probes: AtomicU64::new(0),
+            totals: Mutex::default(),
+            outlook: Mutex::default(),
             current: Mutex::default(),
             steering: tokio::sync::Mutex::default(),
+            noticing: tokio::sync::Mutex::default(),
             raising: tokio::sync::Mutex::default(),
             next: Mutex::default(),
-            planned: tokio::sync::Mutex::default(),
+            previews: preview::Previews::new(),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
         })
@@ -189,7 +204,8 @@ impl Maintenance {
             live.set_wish(Wish::Stop);
         }
         let (maintenance, at_work) = (Arc::clone(self), Arc::clone(&live));
-        self.tasks.spawn(async move { maintenance.conduct(at_work).await });
+        let span = tracing::info_span!("vacuum", run = id);
+        self.tasks.spawn(async move { maintenance.conduct(at_work).await }.instrument(span));
         live
     }
 
@@ -252,20 +268,9 @@ impl Maintenance {
         Ok(live.view())
     }
 
-    /// What the next run would do with one file, from a dry run of the last seconds or a new one.
-    pub async fn plan_of(&self, file: FileId) -> Result<Vec<MoveView>, CatalogueError> {
-        let Some(digest) = self.catalogue().snapshot()?.file(file)?.map(|f| f.digest) else {
-            return Ok(Vec::new());
-        };
-        let mut planned = self.planned.lock().await;
-        let plan = match planned.as_ref().filter(|(at, _)| at.elapsed() < PLAN_FRESH) {
-            Some((_, plan)) => Arc::clone(plan),
-            None => Arc::new(self.dry_run().await?),
-        };
-        *planned = Some((Instant::now(), Arc::clone(&plan)));
-        drop(planned);
-        let moves = plan.moves.iter().flatten().filter(|m| m.digest == digest);
-        Ok(moves.cloned().collect())
+    /// Whether the hours of the configuration allow copies now.
+    pub fn may_copy_now(&self) -> bool {
+        live::is_in(self.config.maintenance.window, self.now())
     }
 
     /// When the timer starts the next run; `None` when it does not.

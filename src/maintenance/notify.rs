@@ -2,14 +2,15 @@
 //! retried, beside everything else. A receiver that fails never holds up maintenance.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio_util::task::TaskTracker;
 
-use super::sane;
-use crate::api::{Outcome, Run};
+use super::{Maintenance, sane};
+use crate::api::{NotifyTested, Outcome, Run};
 use crate::config::{Config, Notify, NotifyEvent, NotifyKind};
 use crate::domain::{StoreId, Timestamp};
 use crate::transfer::HealthState;
@@ -18,16 +19,31 @@ use crate::transfer::HealthState;
 const PAUSES: [Duration; 3] =
     [Duration::from_secs(2), Duration::from_secs(10), Duration::from_secs(30)];
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// A store that comes and goes is told of this often.
+const CALM: Duration = Duration::from_mins(5);
 
 /// What happened.
 #[derive(Debug, Clone)]
-struct Event {
-    kind: NotifyEvent,
+pub(super) struct Event {
+    pub kind: NotifyEvent,
     /// For people.
-    text: String,
+    pub text: String,
     /// For programs.
-    facts: Value,
+    pub facts: Value,
+    pub at: Timestamp,
+}
+
+/// What was last told of a store.
+#[derive(Debug, Clone, Copy)]
+struct Told {
+    usable: bool,
     at: Timestamp,
+}
+
+#[derive(Debug, Default)]
+struct Tally {
+    delivered: AtomicU64,
+    failed: AtomicU64,
 }
 
 /// Sends events to the configured receivers.
@@ -36,8 +52,8 @@ pub(super) struct Notifier {
     receivers: Vec<Notify>,
     /// `None` when nobody wants to hear anything.
     client: Option<reqwest::Client>,
-    /// Whether a store could be used when it was last looked at.
-    usable: Mutex<BTreeMap<StoreId, bool>>,
+    stores: Mutex<BTreeMap<StoreId, Told>>,
+    tally: Arc<Tally>,
 }
 
 impl Notifier {
@@ -45,7 +61,7 @@ impl Notifier {
         let receivers = config.notify.clone();
         let wanted = !receivers.is_empty();
         let client = wanted.then(client).flatten();
-        Self { receivers, client, usable: Mutex::default() }
+        Self { receivers, client, stores: Mutex::default(), tally: Arc::default() }
     }
 
     /// A run has ended.
@@ -60,7 +76,11 @@ impl Notifier {
         let (moved, copied, removed) = (run.moved.files, run.copied.files, run.removed.files);
         let mut text = format!("run {id}: {moved} moved, {copied} copied, {removed} removed");
         if let Some(first) = run.errors.first() {
-            text = format!("{text}; {} errors, the first: {}", run.errors.len(), first.cause);
+            let errors = match run.errors.len() {
+                1 => "1 error".to_owned(),
+                many => format!("{many} errors, the first"),
+            };
+            text = format!("{text}; {errors}: {}", first.cause);
         }
         let facts = json!({
             "run": id, "outcome": run.outcome, "moved": run.moved, "copied": run.copied,
@@ -69,7 +89,8 @@ impl Notifier {
         self.tell(tasks, Event { kind, text, facts, at });
     }
 
-    /// A store was looked at. Only a change is news; the first look is one when it is bad.
+    /// A store was looked at. Only a change is news; the first look is one when it is bad. What is
+    /// held back for calm is told at a later look, if it is still so.
     pub fn store_seen(
         &self,
         tasks: &TaskTracker,
@@ -77,26 +98,73 @@ impl Notifier {
         state: &HealthState,
         at: Timestamp,
     ) {
-        let before = sane(&self.usable).insert(id, *state == HealthState::Ok);
-        let (kind, text) = match (before.unwrap_or(true), state) {
-            (true, HealthState::Unavailable(why) | HealthState::Foreign(why)) => {
+        let usable = *state == HealthState::Ok;
+        let mut stores = sane(&self.stores);
+        match stores.get(&id) {
+            None if usable => return,
+            Some(told) if told.usable == usable || at.since(told.at) < CALM => return,
+            _ => stores.insert(id, Told { usable, at }),
+        };
+        drop(stores);
+        let (kind, text) = match state {
+            HealthState::Unavailable(why) | HealthState::Foreign(why) => {
                 (NotifyEvent::StoreUnavailable, format!("store {name}: {why}"))
             }
-            (false, HealthState::Ok) => {
+            HealthState::Ok => {
                 (NotifyEvent::StoreAvailable, format!("store {name} can be used again"))
             }
-            _ => return,
+            HealthState::Unknown => return,
         };
-        self.tell(tasks, Event { kind, text, facts: json!({ "store": name }), at });
+        let facts = json!({ "store": name, "problem": state.problem() });
+        self.tell(tasks, Event { kind, text, facts, at });
     }
 
-    fn tell(&self, tasks: &TaskTracker, event: Event) {
+    pub fn tell(&self, tasks: &TaskTracker, event: Event) {
         let Some(client) = &self.client else { return };
         let event = Arc::new(event);
         for receiver in self.receivers.iter().filter(|r| r.on.contains(&event.kind)) {
-            let job = deliver(client.clone(), receiver.clone(), Arc::clone(&event));
-            tasks.spawn(job);
+            let (client, tally) = (client.clone(), Arc::clone(&self.tally));
+            let (receiver, event) = (receiver.clone(), Arc::clone(&event));
+            tasks.spawn(async move {
+                let count = if deliver(&client, &receiver, &event).await {
+                    &tally.delivered
+                } else {
+                    &tally.failed
+                };
+                count.fetch_add(1, Ordering::Relaxed);
+            });
         }
+    }
+}
+
+impl Maintenance {
+    /// Sends a test to every receiver, whatever it wants to hear of, once and at the same time.
+    pub async fn test_receivers(&self) -> Vec<NotifyTested> {
+        let Some(client) = &self.notifier.client else { return Vec::new() };
+        let message = Message {
+            word: "test",
+            urgent: false,
+            text: "a test: notifications arrive here",
+            facts: &json!({}),
+            at: self.now(),
+        };
+        let message = &message;
+        let tests = self.notifier.receivers.iter().map(|receiver| async move {
+            let problem = attempt(client, receiver, message).await.err();
+            NotifyTested {
+                kind: receiver.kind.as_str().to_owned(),
+                url: receiver.shown_url(),
+                delivered: problem.is_none(),
+                problem,
+            }
+        });
+        futures_util::future::join_all(tests).await
+    }
+
+    /// Notifications that were delivered, and that were given up, since the start.
+    pub fn notified(&self) -> (u64, u64) {
+        let Tally { delivered, failed } = &*self.notifier.tally;
+        (delivered.load(Ordering::Relaxed), failed.load(Ordering::Relaxed))
     }
 }
 
@@ -109,45 +177,104 @@ fn client() -> Option<reqwest::Client> {
     built.inspect_err(|error| tracing::error!(%error, "no notification can be sent")).ok()
 }
 
-async fn deliver(client: reqwest::Client, receiver: Notify, event: Arc<Event>) {
+/// False when it was given up.
+async fn deliver(client: &reqwest::Client, receiver: &Notify, event: &Event) -> bool {
+    let kind = receiver.kind.as_str();
+    let message = Message {
+        word: event.kind.as_str(),
+        urgent: event.kind.is_urgent(),
+        text: &event.text,
+        facts: &event.facts,
+        at: event.at,
+    };
     let mut pauses = PAUSES.into_iter();
     loop {
-        let problem = match request(&client, &receiver, &event).send().await {
-            Ok(answer) if answer.status().is_success() => return,
-            Ok(answer) => format!("the receiver answers {}", answer.status()),
-            // The URL may hold a secret [36].
-            Err(error) => error.without_url().to_string(),
-        };
+        let Err(problem) = attempt(client, receiver, &message).await else { return true };
         let Some(pause) = pauses.next() else {
-            tracing::error!(kind = ?receiver.kind, problem, "a notification was not delivered");
-            return;
+            tracing::error!(
+                kind,
+                event = message.word,
+                problem,
+                "a notification was not delivered"
+            );
+            return false;
         };
-        tracing::warn!(kind = ?receiver.kind, problem, "a notification is tried again");
+        tracing::warn!(kind, event = message.word, problem, "a notification is tried again");
         tokio::time::sleep(pause).await;
     }
 }
 
-fn request(client: &reqwest::Client, receiver: &Notify, event: &Event) -> reqwest::RequestBuilder {
-    let request = client.post(&receiver.url);
-    let name = serde_json::to_value(event.kind).unwrap_or_default();
-    match receiver.kind {
-        NotifyKind::Json => {
-            let body = json!({
-                "event": name, "text": event.text, "at": event.at, "facts": event.facts,
-            });
-            request.header("Content-Type", "application/json").body(body.to_string())
+async fn attempt(
+    client: &reqwest::Client,
+    receiver: &Notify,
+    message: &Message<'_>,
+) -> Result<(), String> {
+    match message.request(client, receiver).send().await {
+        Ok(answer) if answer.status().is_success() => Ok(()),
+        Ok(answer) => Err(format!("the receiver answers {}", answer.status())),
+        // The URL may hold a secret [36].
+        Err(error) => Err(why(&error.without_url())),
+    }
+}
+
+/// The error with its causes: "error sending request" alone helps nobody.
+fn why(error: &reqwest::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(deeper) = cause {
+        text = format!("{text}: {deeper}");
+        cause = deeper.source();
+    }
+    text
+}
+
+/// An event as it is sent.
+#[derive(Debug, Clone, Copy)]
+struct Message<'a> {
+    word: &'a str,
+    urgent: bool,
+    text: &'a str,
+    facts: &'a Value,
+    at: Timestamp,
+}
+
+impl Message<'_> {
+    fn request(&self, client: &reqwest::Client, receiver: &Notify) -> reqwest::RequestBuilder {
+        let request = client.post(&receiver.url);
+        match receiver.kind {
+            NotifyKind::Json => as_json(
+                request,
+                &json!({
+                    "event": self.word, "text": self.text, "at": self.at, "facts": self.facts,
+                }),
+            ),
+            NotifyKind::Ntfy => request
+                .header("Title", format!("Hayloft: {}", self.word))
+                .header("Priority", if self.urgent { "high" } else { "default" })
+                .header("Tags", if self.urgent { "warning" } else { "package" })
+                .body(self.text.to_owned()),
+            NotifyKind::Slack => {
+                as_json(request, &json!({ "text": format!("Hayloft: {}", for_slack(self.text)) }))
+            }
         }
-        NotifyKind::Ntfy => {
-            let urgent =
-                matches!(event.kind, NotifyEvent::RunFailed | NotifyEvent::StoreUnavailable);
-            request
-                .header("Title", format!("Hayloft: {}", name.as_str().unwrap_or_default()))
-                .header("Priority", if urgent { "high" } else { "default" })
-                .body(event.text.clone())
-        }
-        NotifyKind::Slack => {
-            let body = json!({ "text": format!("Hayloft: {}", event.text) });
-            request.header("Content-Type", "application/json").body(body.to_string())
-        }
+    }
+}
+
+fn as_json(request: reqwest::RequestBuilder, body: &Value) -> reqwest::RequestBuilder {
+    request.header("Content-Type", "application/json").body(body.to_string())
+}
+
+/// These three begin links, mentions and entities there.
+fn for_slack(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_for_slack_cannot_mention_anyone() {
+        assert_eq!(for_slack("<!channel> a & b"), "&lt;!channel&gt; a &amp; b");
     }
 }

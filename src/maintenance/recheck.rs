@@ -4,7 +4,7 @@
 use futures_util::{StreamExt, stream};
 
 use crate::catalogue::CatalogueError;
-use crate::domain::{File, FileId, Replica, ReplicaState, StoreId, Timestamp};
+use crate::domain::{File, FileId, Replica, ReplicaState, StoreId, Timestamp, Topology};
 use crate::stores::{Backend, StoreError};
 
 use super::Maintenance;
@@ -38,6 +38,7 @@ impl Maintenance {
     /// and what was found. Changes nothing.
     pub(super) async fn find_missing(
         &self,
+        topology: &Topology,
         store: StoreId,
         after: Option<FileId>,
     ) -> Result<Option<(FileId, Vec<Back>)>, CatalogueError> {
@@ -45,9 +46,8 @@ impl Maintenance {
         let page = snapshot.marked(ReplicaState::Missing, store, after, PAGE)?;
         drop(snapshot);
         let Some(last) = page.last().map(|f| f.id) else { return Ok(None) };
-        let settings = self.catalogue().settings();
         // A store that every scope writes to only is never read (SPEC 7).
-        let mut links = settings.topology.links_to(store).peekable();
+        let mut links = topology.links_to(store).peekable();
         let readable = links.peek().is_none() || links.any(|l| !l.policy.write_only);
         let Ok(open) = self.transfer.stores.get(store) else { return Ok(Some((last, Vec::new()))) };
         let looks = page.into_iter().map(|file| {
@@ -57,7 +57,8 @@ impl Maintenance {
                     Ok(Some(verified)) => Some(Back { file, store, verified }),
                     Ok(None) => None,
                     Err(error) => {
-                        tracing::debug!(digest = %file.digest, %error, "still missing");
+                        let store = topology.store_name(store);
+                        tracing::debug!(store, digest = %file.digest, %error, "still missing");
                         None
                     }
                 }
@@ -91,7 +92,8 @@ impl Maintenance {
     /// Looks for all missing replicas of a store and brings back what is there.
     pub(super) async fn recheck(&self, store: StoreId) -> Result<u64, CatalogueError> {
         let (mut after, mut count) = (None, 0);
-        while let Some((last, found)) = self.find_missing(store, after).await? {
+        let settings = self.catalogue().settings();
+        while let Some((last, found)) = self.find_missing(&settings.topology, store, after).await? {
             after = Some(last);
             count += self.bring_back(found).await?;
         }

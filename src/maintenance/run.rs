@@ -65,7 +65,7 @@ impl Maintenance {
             // The wish to pause may have come after the last look at it.
             run.outcome = live.view().outcome;
             if let Err(error) = history::record(self.catalogue(), &run).await {
-                tracing::error!(%error, "the state of a run could not be recorded");
+                tracing::error!(run = live.id, %error, "the state of a run could not be recorded");
             }
         } else {
             run.outcome = match (ended, run_failed) {
@@ -76,14 +76,22 @@ impl Maintenance {
             };
             run.finished_at = Some(self.now());
             if let Err(error) = history::conclude(self.catalogue(), &run, live.moves()).await {
-                tracing::error!(%error, "a run could not be recorded");
+                tracing::error!(run = live.id, %error, "a run could not be recorded");
                 run.outcome = Outcome::Failed;
             }
             self.notifier.run_ended(&self.tasks, &run, self.now());
+            if let Err(error) = self.note_losses().await {
+                tracing::error!(run = live.id, %error, "lost replicas could not be looked for");
+            }
             tracing::info!(run = live.id, outcome = ?run.outcome, moved = run.moved.files,
-                copied = run.copied.files, removed = run.removed.files, "a run has ended");
+                copied = run.copied.files, removed = run.removed.files, errors = run.errors.len(),
+                "a run has ended");
         }
-        *sane(&self.current) = None;
+        let mut current = sane(&self.current);
+        sane(&self.totals).add(&run);
+        *current = None;
+        drop(current);
+        self.previews.run_ended();
         live.publish(run);
     }
 

@@ -200,14 +200,16 @@ impl Maintenance {
         if named.await? {
             return Ok(false);
         }
+        let name = || self.transfer.stores.name(store);
         match self.answer(backend.delete(&digest)).await {
             Ok(()) => {
-                tracing::info!(store = store.0, %digest, size = orphan.size, "an orphan was deleted");
+                let bytes = orphan.size;
+                tracing::info!(store = name(), %digest, bytes, "an orphan was deleted");
                 Ok(true)
             }
             Err(error) if error.is_store_wide() => Err(unavailable(error)),
             Err(error) => {
-                tracing::warn!(store = store.0, %digest, %error, "an orphan could not be deleted");
+                tracing::warn!(store = name(), %digest, %error, "an orphan could not be deleted");
                 Ok(false)
             }
         }

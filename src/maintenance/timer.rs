@@ -1,6 +1,7 @@
 //! What the server does by the clock: runs, deferred deletes, last uses, health, samples, sessions.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::catalogue::CatalogueError;
@@ -17,6 +18,9 @@ const REAP_EVERY: Duration = Duration::from_secs(5);
 const FLUSH_EVERY: Duration = Duration::from_secs(20);
 /// Stores that cannot be used are looked at this often.
 const PROBE_EVERY: Duration = Duration::from_secs(10);
+/// All stores, when this many looks at those that cannot be used have passed: one that nobody uses
+/// fails unnoticed otherwise.
+const PROBE_ALL: u64 = 30;
 /// Samples and sessions are seen to this often.
 const CHORES_EVERY: Duration = Duration::from_mins(15);
 /// The single value that says which day was sampled last.
@@ -33,6 +37,7 @@ impl Maintenance {
             me.catalogue().flush_last_uses(granularity).await.map(|_| ())
         });
         self.every(PROBE_EVERY, "store health", |me| async move { me.probe().await });
+        self.every(PROBE_EVERY, "lost replicas", |me| async move { me.note_losses().await });
         self.every(CHORES_EVERY, "samples and sessions", |me| async move { me.chores().await });
     }
 
@@ -148,10 +153,11 @@ impl Maintenance {
     }
 
     async fn probe(&self) -> Result<(), CatalogueError> {
+        let all = self.probes.fetch_add(1, Ordering::Relaxed).is_multiple_of(PROBE_ALL);
         let doubtful = self
             .stores()
             .into_iter()
-            .filter(|s| self.transfer.stores.last_seen(*s) != HealthState::Ok);
+            .filter(|s| all || self.transfer.stores.last_seen(*s) != HealthState::Ok);
         let looks = doubtful.map(|store| async move {
             let state = self.transfer.stores.look(store).await;
             self.note_state(store, &state);
@@ -163,8 +169,8 @@ impl Maintenance {
         Ok(())
     }
 
-    /// One usage sample per store and day, and an end to expired sessions.
-    async fn chores(&self) -> Result<(), CatalogueError> {
+    /// One usage sample per store and day, an end to expired sessions, and a look ahead.
+    pub(super) async fn chores(self: &Arc<Self>) -> Result<(), CatalogueError> {
         let (day, stores) = (day_of(self.now()), self.stores());
         self.catalogue()
             .write(move |tx| {
@@ -174,11 +180,12 @@ impl Maintenance {
                 }
                 tx.expire_sessions()
             })
-            .await
+            .await?;
+        self.look_ahead().await
     }
 }
 
 /// Days since the epoch, UTC.
-fn day_of(at: Timestamp) -> u32 {
+pub(super) fn day_of(at: Timestamp) -> u32 {
     u32::try_from(at.seconds().div_euclid(86_400)).unwrap_or(0)
 }

@@ -44,7 +44,9 @@ fn explain(app: &App, error: OpError) -> OpError {
             OpError::refused(
                 kind,
                 format!(
-                    "there is no catalogue at {}, but {} holds data: restore the catalogue from a backup, or move that                      directory away (and take its files over later with `hayloft store create NAME local --root DIR                      --adopt`)",
+                    "there is no catalogue at {}, but {} holds data: restore the catalogue from a backup, or move that \
+                     directory away (and take its files over later with `hayloft store create NAME local --root DIR \
+                     --adopt`)",
                     app.config.catalogue().display(),
                     app.config.local_store().display()
                 ),

@@ -12,6 +12,9 @@ pub enum OpError {
     /// A malformed or contradictory request.
     #[error("{0}")]
     Invalid(String),
+    /// The same, about one field of the request.
+    #[error("{detail}")]
+    Field { field: &'static str, detail: String },
     /// The state of things forbids it. `kind` is stable, `extra` has further facts.
     #[error("{detail}")]
     Refused { kind: &'static str, detail: String, extra: Map<String, Value> },
@@ -34,6 +37,31 @@ impl OpError {
 
     pub fn refused(kind: &'static str, detail: impl Into<String>) -> Self {
         Self::Refused { kind, detail: detail.into(), extra: Map::new() }
+    }
+
+    /// A malformed field of the request, by its key in SPEC 11.
+    pub fn field_invalid(field: &'static str, detail: impl Into<String>) -> Self {
+        Self::Field { field, detail: detail.into() }
+    }
+
+    /// The field of the request that the error is about, if it is about one.
+    pub fn field(&self) -> Option<&str> {
+        match self {
+            Self::Field { field, .. } => Some(field),
+            Self::Refused { extra, .. } => extra.get("field").and_then(Value::as_str),
+            Self::NotFound { .. }
+            | Self::Invalid(_)
+            | Self::Store { .. }
+            | Self::Forbidden(_)
+            | Self::Catalogue(_)
+            | Self::Internal(_) => None,
+        }
+    }
+
+    /// Says which field of the request a refusal is about.
+    #[must_use]
+    pub fn at(self, field: &'static str) -> Self {
+        self.with("field", field)
     }
 
     /// Adds a fact to a refusal; other errors stay as they are.

@@ -8,12 +8,13 @@ use super::audit::Change;
 use super::retained::{unavailable, world_now};
 use super::{Actor, OpError, admitted, blocking, find_scope};
 use crate::api::{
-    Explanation, FileView, ListedEntry, Listing, ReplicaExplanation, ReplicaView, Role,
+    Explanation, FileView, ListedEntry, Listing, MoveView, ReplicaExplanation, ReplicaView, Role,
 };
 use crate::app::App;
 use crate::catalogue::Snapshot;
 use crate::domain::{
-    Entry, File, FileId, FilePath, ReplicaState, Scope, ScopeId, ScopeName, StoreId, Topology,
+    Entry, File, FileId, FilePath, ReplicaState, Scope, ScopeId, ScopeName, StoreId, StoreName,
+    Topology,
 };
 use crate::planner::{self, CONFIRMED, World};
 
@@ -53,7 +54,7 @@ pub async fn list(
     .await
 }
 
-fn file_of(snapshot: &Snapshot, id: FileId) -> Result<File, OpError> {
+pub(super) fn file_of(snapshot: &Snapshot, id: FileId) -> Result<File, OpError> {
     let file = snapshot.file(id)?;
     file.ok_or_else(|| {
         OpError::Internal(format!("an entry points to file {}, which is gone", id.0))
@@ -144,6 +145,73 @@ pub async fn explain(
     .await
 }
 
+/// A file as the catalogue knows it: `explain` without what takes time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Known {
+    /// `next_run` is empty, and `served_from` goes by the last look at each store.
+    pub explanation: Explanation,
+    /// The stores that have the file in the order in which downloads try them.
+    pub order: Vec<StoreName>,
+    /// Why no store could serve it.
+    pub unserved: Option<String>,
+    /// Other paths of the scope with the same bytes, the first few.
+    pub twins: Vec<String>,
+}
+
+/// Other paths of the same file that are shown.
+const TWINS: usize = 10;
+
+/// What `explain` says without asking a store or planning a run.
+pub async fn known(
+    app: &Arc<App>,
+    actor: &Actor,
+    scope: &ScopeName,
+    path: &FilePath,
+) -> Result<Known, OpError> {
+    let scope = admitted(app, actor, scope, Role::Admin)?;
+    let path = path.clone();
+    blocking(app, move |app| {
+        let settings = app.catalogue.settings();
+        let topology = &settings.topology;
+        let found = find(app, topology, scope, &path)?;
+        let (order, unserved) = match app.transfer.serving_order(scope, &found.file) {
+            Ok(order) => (order, None),
+            Err(why) => (Vec::new(), Some(why.to_string())),
+        };
+        let works = |store: &StoreId| {
+            let seen = app.transfer.stores.last_seen(*store);
+            seen.is_available() || seen.problem().is_none()
+        };
+        let serving = order.iter().copied().find(works);
+        let name = |store: StoreId| topology.stores.get(&store).map(|s| s.name.clone());
+        let paths = app.catalogue.snapshot()?.paths_of(scope, found.file.id, TWINS + 1)?;
+        let twins = paths.into_iter().filter(|other| *other != path).take(TWINS);
+        Ok(Known {
+            explanation: explained(app, topology, &found, serving)?,
+            order: order.into_iter().filter_map(name).collect(),
+            unserved,
+            twins: twins.map(String::from).collect(),
+        })
+    })
+    .await
+}
+
+/// What the next run would do with a file; this may take as long as a dry run.
+pub async fn next_run(
+    app: &Arc<App>,
+    actor: &Actor,
+    scope: &ScopeName,
+    path: &FilePath,
+) -> Result<Vec<MoveView>, OpError> {
+    let scope = admitted(app, actor, scope, Role::Admin)?;
+    let path = path.clone();
+    let file = blocking(app, move |app| {
+        let settings = app.catalogue.settings();
+        Ok(find(app, &settings.topology, scope, &path)?.file.id)
+    });
+    Ok(app.maintenance.plan_of(file.await?).await?)
+}
+
 /// The first store in download order that can be used now.
 async fn serving(app: &App, scope: ScopeId, file: &File) -> Option<StoreId> {
     for store in app.transfer.serving_order(scope, file).unwrap_or_default() {
@@ -202,6 +270,34 @@ fn why(world: &World<'_>, file: &File, store: StoreId, state: ReplicaState) -> (
     }
 }
 
+/// Deletes a file for an administrator: it can be brought back during the grace. Unlike the deletes of
+/// programs it is a change that the audit list keeps.
+pub async fn delete(
+    app: &Arc<App>,
+    actor: &Actor,
+    scope: &ScopeName,
+    path: &FilePath,
+) -> Result<(), OpError> {
+    admitted(app, actor, scope, Role::Write)?;
+    let (actor, name, path) = (actor.clone(), scope.clone(), path.clone());
+    app.catalogue
+        .write(move |tx| {
+            let scope = find_scope(tx.topology(), &name)?.id;
+            let absent = || OpError::not_found("file", path.as_str());
+            let entry = tx.entry(scope, &path)?.ok_or_else(absent)?;
+            let file = tx.file(entry.file)?.ok_or_else(absent)?;
+            tx.remove_entry(scope, &path)?;
+            let before = json!({ "digest": file.digest, "size": file.size });
+            Change::new("file.delete", subject(&name, &path)).before(before).record(tx, &actor)?;
+            Ok(())
+        })
+        .await
+}
+
+fn subject(scope: &ScopeName, path: &FilePath) -> String {
+    format!("scope {scope}, file {}", path.as_str())
+}
+
 /// Brings the newest tombstone of a path back (SPEC 13, 35). Refused when another file stands at the path.
 pub async fn undelete(
     app: &Arc<App>,
@@ -225,8 +321,7 @@ pub async fn undelete(
                 return Err(OpError::not_found("deleted file", path_here.as_str()));
             };
             tx.undelete(id, &tombstone)?;
-            let subject = format!("scope {name}, file {}", path_here.as_str());
-            Change::new("file.undelete", subject)
+            Change::new("file.undelete", subject(&name, &path_here))
                 .after(json!({ "deleted_at": tombstone.deleted_at }))
                 .record(tx, &actor)?;
             Ok(())

@@ -1,7 +1,7 @@
 //! What a link's policy may be beside its scope's other links (SPEC 3). Pure.
 
 use super::{Force, OpError};
-use crate::domain::{Link, Policy, ScopeId, StoreId, Topology};
+use crate::domain::{Link, Policy, PolicyError, ScopeId, StoreId, Topology};
 
 /// Checks `link` as what `topology` is to hold in place of `old`. A rule that was broken by force
 /// before does not stand in the way of changes that do not concern it.
@@ -11,7 +11,7 @@ pub(super) fn check(
     link: &Link,
     force: Force,
 ) -> Result<(), OpError> {
-    link.policy.check().map_err(|e| OpError::Invalid(e.to_string()))?;
+    link.policy.check().map_err(|error| contradiction(&error))?;
     if old.is_none_or(|old| old.policy.drain != link.policy.drain) {
         check_target(topology, link)?;
     }
@@ -22,11 +22,20 @@ pub(super) fn check(
     Ok(())
 }
 
+/// What contradicts populate stands at populate: that is the one to give up.
+fn contradiction(error: &PolicyError) -> OpError {
+    match error {
+        PolicyError::PopulateWithDrain | PolicyError::PopulateReadOnly => {
+            OpError::field_invalid("populate", error.to_string())
+        }
+    }
+}
+
 /// The store that `link` drains into by name must be able to take the files.
 fn check_target(topology: &Topology, link: &Link) -> Result<(), OpError> {
     let Some(name) = link.policy.drain.target() else { return Ok(()) };
     let scope = topology.scope_name(link.scope);
-    let refused = |why: String| OpError::refused("drain-target-refused", why);
+    let refused = |why: String| OpError::refused("drain-target-refused", why).at("drain");
     let Some(target) = topology.store_id(name) else {
         return Err(refused(format!("the drain target {name} does not exist")));
     };
@@ -40,30 +49,41 @@ fn check_target(topology: &Topology, link: &Link) -> Result<(), OpError> {
     };
     match unfit(&into.policy) {
         Some(why) => Err(refused(format!(
-            "the drain target {name} is {why} in scope {scope}: it could not take the files"
+            "the drain target {name} is {} in scope {scope}: it could not take the files",
+            why.words
         ))),
         None => Ok(()),
     }
 }
 
 /// Why a link cannot be a drain target.
-fn unfit(policy: &Policy) -> Option<&'static str> {
+fn unfit(policy: &Policy) -> Option<Unfit> {
     if policy.read_only {
-        Some("read_only")
+        Some(Unfit { field: "read_only", words: "read_only" })
     } else if policy.write_only {
-        Some("write_only")
+        Some(Unfit { field: "write_only", words: "write_only" })
     } else if policy.drain.is_on() {
-        Some("draining itself")
+        Some(Unfit { field: "drain", words: "draining itself" })
     } else {
         None
     }
+}
+
+/// The key of a policy that keeps a link from being a drain target, and how to say it.
+#[derive(Debug, Clone, Copy)]
+struct Unfit {
+    field: &'static str,
+    words: &'static str,
 }
 
 /// A change must not take the ground from under another link's named drain.
 fn keep_standing_drains(topology: &Topology, link: &Link) -> Result<(), OpError> {
     let Some(why) = unfit(&link.policy) else { return Ok(()) };
     match drained_into(topology, link.scope, link.store) {
-        Some(from) => Err(broken(topology, link.scope, link.store, from, &format!("be {why}"))),
+        Some(from) => {
+            let what = format!("be {}", why.words);
+            Err(broken(topology, link.scope, link.store, from, &what).at(why.field))
+        }
         None => Ok(()),
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::audit::{Change, link_value};
 use super::tally::Tally;
+use super::vacuum::Previewed;
 use super::{Actor, Force, OpError, find_scope, find_store, link_rules, names, plural};
 use crate::api::{Count, LinkChange, LinkView, Role};
 use crate::app::App;
@@ -189,6 +190,36 @@ pub async fn edit(
     view(app, scope, store).await
 }
 
+/// What the next run would do with the change and without it; nothing is changed. The change is
+/// checked like one that is made: an edit, or a new link when the store is not linked yet.
+pub async fn preview(
+    app: &Arc<App>,
+    actor: &Actor,
+    scope: &ScopeName,
+    store: &StoreName,
+    change: &LinkChange,
+) -> Result<Previewed, OpError> {
+    actor.require_instance_admin()?;
+    let mut topology = app.catalogue.settings().topology.clone();
+    let (scope, store) = pair(&topology, scope, store)?;
+    let force = change.force.into();
+    let link = if let Some(old) = topology.link(scope, store) {
+        let new = changed(old, change);
+        if *old != new {
+            link_rules::check(&topology, Some(old), &new, force)?;
+        }
+        new
+    } else {
+        let new = changed(&new_link(scope, store, app.catalogue.clock().now()), change);
+        check_shared(&topology, &new)?;
+        link_rules::check(&topology, None, &new, force)?;
+        new
+    };
+    topology.unlinked.remove(&(scope, store));
+    topology.links.insert((scope, store), link);
+    Previewed::of(app, topology).await
+}
+
 /// Checks and writes a changed link; an unchanged one leaves no trace.
 fn replace(
     tx: &mut Tx<'_>,
@@ -231,6 +262,38 @@ pub(super) fn prioritise(
     let link = Link { upload_priority, ..new_link(scope, store, tx.now()) };
     insert(tx, actor, link, Force::No)?;
     Ok(Linked::Now)
+}
+
+/// What unlinking a store would leave behind, and why it would be refused.
+#[derive(Debug, Clone)]
+pub struct Removal {
+    pub residual: Residual,
+    pub refused: Option<OpError>,
+}
+
+/// What `remove` would do; nothing is changed.
+pub async fn removal(
+    app: &Arc<App>,
+    actor: &Actor,
+    scope: &ScopeName,
+    store: &StoreName,
+) -> Result<Removal, OpError> {
+    actor.require_instance_admin()?;
+    let (scope, store) = (scope.clone(), store.clone());
+    super::blocking(app, move |app| {
+        let settings = app.catalogue.settings();
+        let topology = &settings.topology;
+        let (scope_id, store_id) = pair(topology, &scope, &store)?;
+        let link = topology.link(scope_id, store_id);
+        let link = link.ok_or_else(|| not_linked(topology, scope_id, store_id))?;
+        let tally = Tally::new(topology, scope_id, app.catalogue.snapshot()?.holders(scope_id)?);
+        let refused = link_rules::check_removal(topology, scope_id, store_id)
+            .and_then(|()| keeps_files(&tally, &scope, &store, store_id))
+            .err();
+        let residual = residual(topology, &tally, link, app.config.maintenance.grace);
+        Ok(Removal { residual, refused })
+    })
+    .await
 }
 
 /// Unlinks a store (`remove-store`). Refused unless every file of the scope that it holds, tombstoned

@@ -5,10 +5,13 @@
 //! run again by the catalogue, so they only change things through the transaction.
 
 pub mod audit;
+pub mod browse;
 pub mod evacuation;
+pub mod figures;
 pub mod files;
 pub mod import_workspaces;
 pub mod links;
+pub mod notify;
 pub mod scopes;
 pub mod status;
 pub mod stores;
@@ -17,6 +20,7 @@ pub mod vacuum;
 pub mod warnings;
 
 mod access;
+mod attention;
 mod bootstrap;
 mod error;
 mod fate;

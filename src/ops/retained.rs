@@ -8,17 +8,18 @@ use crate::app::App;
 use crate::domain::{Link, ScopeId, Topology};
 use crate::planner::{self, CONFIRMED, World};
 
-/// At most so many files of the store are looked at, so that `scope show` stays quick whatever the
-/// store holds: the counts are exact up to here and a lower bound beyond.
+/// At most so many files are looked at for all draining links of a scope, so that `scope show` stays
+/// quick whatever the stores hold: the counts are exact up to here and a lower bound beyond.
 const LOOKED_AT: usize = 5000;
-const PAGE: usize = 1000;
+const PAGE: usize = 500;
 
 /// For each other scope the files that it alone keeps in the store that `link` drains. Files that the
-/// drain itself has still to copy are not retained yet.
+/// drain itself has still to copy are not retained yet. The scope has `draining` draining links.
 pub(super) fn retained(
     app: &App,
     topology: &Topology,
     link: &Link,
+    draining: usize,
 ) -> Result<Vec<Retained>, OpError> {
     if !link.policy.drain.is_on() {
         return Ok(Vec::new());
@@ -27,7 +28,7 @@ pub(super) fn retained(
     let world = world_now(app, topology, &unavailable)?;
     let mut kept: BTreeMap<ScopeId, (u64, u64)> = BTreeMap::new();
     let mut after = None;
-    for _ in 0..LOOKED_AT / PAGE {
+    for _ in 0..(LOOKED_AT / PAGE / draining.max(1)).max(1) {
         let page = app.catalogue.snapshot()?.files_of_store(link.store, after, PAGE)?;
         let Some(last) = page.last() else { break };
         after = Some(last.id);

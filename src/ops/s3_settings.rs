@@ -29,6 +29,7 @@ pub(super) fn view(s3: &S3Config) -> S3View {
         credentials: match &s3.credentials {
             Credentials::Env => "env".to_owned(),
             Credentials::File(path) => format!("file:{}", path.display()),
+            Credentials::Systemd(name) => format!("systemd:{name}"),
             Credentials::Stored { access_key_id, .. } => format!("key:{access_key_id}"),
         },
     }
@@ -43,8 +44,8 @@ pub(super) fn create(
     let bucket = bucket.ok_or_else(|| invalid("an s3 store needs a bucket: give --bucket"))?;
     let Some(credentials) = credentials(settings)? else {
         return Err(invalid(
-            "an s3 store needs credentials: give --access-key-id with --secret-access-key-file, or --credentials env or \
-             file:PATH",
+            "an s3 store needs credentials: give --access-key-id with --secret-access-key-file, or --credentials env, \
+             file:PATH or systemd:NAME",
         ));
     };
     let blank = S3Config {
@@ -209,11 +210,23 @@ fn by_reference(reference: &str) -> Result<Credentials, OpError> {
     if reference == "env" {
         return Ok(Credentials::Env);
     }
+    if let Some(name) = reference.strip_prefix("systemd:") {
+        // What systemd allows, and no way out of its directory.
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        let name = check_word("systemd credential's name", name, plain)?;
+        return if name.starts_with('.') {
+            Err(invalid("the name of a systemd credential does not start with a dot"))
+        } else {
+            Ok(Credentials::Systemd(name))
+        };
+    }
     let path = reference.strip_prefix("file:").map(PathBuf::from);
     match path.filter(|p| p.is_absolute()) {
         Some(path) => Ok(Credentials::File(path)),
         // Not repeated: somebody may have given the key itself.
-        None => Err(invalid("credentials are `env` or `file:PATH` with an absolute path")),
+        None => Err(invalid(
+            "credentials are `env`, `file:PATH` with an absolute path, or `systemd:NAME`",
+        )),
     }
 }
 

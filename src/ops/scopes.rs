@@ -3,16 +3,19 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 
 use super::audit::{Change, link_value};
 use super::tally::Tally;
 use super::{Actor, Force, OpError, find_scope, find_store, links, plural, retained, warnings};
-use crate::api::{DefaultStore, LinkState, LinkView, Role, ScopeChange, ScopeCreate, ScopeView};
+use crate::api::{
+    Count, DefaultStore, Health, LinkState, LinkView, Role, ScopeChange, ScopeCreate, ScopeView,
+};
 use crate::app::App;
 use crate::catalogue::{CatalogueError, Tx};
-use crate::domain::{Link, Scope, ScopeId, ScopeName, StoreId, Topology};
+use crate::domain::{Link, Scope, ScopeId, ScopeName, StoreId, StoreName, Topology};
 
 /// The upload priority of a scope's default store (SPEC 3).
 pub(super) const DEFAULT_PRIORITY: i32 = 100;
@@ -34,6 +37,94 @@ pub async fn list(app: &Arc<App>, actor: &Actor) -> Result<Vec<ScopeView>, OpErr
     .await
 }
 
+/// Every store beside every scope.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Matrix {
+    /// By name.
+    pub stores: Vec<Column>,
+    /// By name; their links without what other scopes keep.
+    pub scopes: Vec<ScopeView>,
+    /// The scope that the next page comes after.
+    pub next: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Column {
+    pub name: StoreName,
+    pub backend: &'static str,
+    /// As last seen.
+    pub health: Health,
+    pub warnings: Vec<String>,
+}
+
+/// Scopes of a page.
+const ROWS: usize = 100;
+
+/// A page of all scopes, after the one that is named, and all stores. It waits for no store.
+pub async fn matrix(app: &Arc<App>, actor: &Actor, after: Option<&str>) -> Result<Matrix, OpError> {
+    actor.require_instance_admin()?;
+    let after = after.unwrap_or_default().to_owned();
+    super::blocking(app, move |app| {
+        let settings = app.catalogue.settings();
+        let topology = &settings.topology;
+        let stores = topology.stores_by_name().into_iter().map(|store| {
+            Ok(Column {
+                name: store.name.clone(),
+                backend: store.backend.kind(),
+                health: super::stores::health(app, store.id),
+                warnings: warnings::of_store(store, super::stores::disk_facts(app, store)?),
+            })
+        });
+        let all = topology.scopes_by_name().into_iter();
+        let mut rest = all.filter(|scope| scope.name.as_str() > after.as_str()).peekable();
+        let page = rest.by_ref().take(ROWS);
+        let scopes = page.map(|scope| view_to(app, topology, scope, Depth::Sums));
+        let scopes: Vec<ScopeView> = scopes.collect::<Result<_, OpError>>()?;
+        let last = scopes.last().filter(|_| rest.peek().is_some());
+        Ok(Matrix {
+            stores: stores.collect::<Result<_, OpError>>()?,
+            next: last.map(|scope| scope.name.to_string()),
+            scopes,
+        })
+    })
+    .await
+}
+
+/// What deleting a scope would do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Deletion {
+    /// Files with an entry, which would become deleted files in their grace.
+    pub files: Count,
+    pub links: Vec<String>,
+    /// Names of the tokens that would go with it.
+    pub tokens: Vec<String>,
+    pub grace: Duration,
+}
+
+/// What deleting a scope would do; nothing is changed.
+pub async fn deletion(
+    app: &Arc<App>,
+    actor: &Actor,
+    name: &ScopeName,
+) -> Result<Deletion, OpError> {
+    actor.require_instance_admin()?;
+    let name = name.clone();
+    super::blocking(app, move |app| {
+        let settings = app.catalogue.settings();
+        let topology = &settings.topology;
+        let scope = find_scope(topology, &name)?.id;
+        let tally = Tally::new(topology, scope, app.catalogue.snapshot()?.holders(scope)?);
+        let tokens = settings.tokens.values().filter(|token| token.scope == Some(scope));
+        Ok(Deletion {
+            files: tally.live(),
+            links: topology.links_of(scope).map(|l| topology.store_name(l.store)).collect(),
+            tokens: tokens.map(|token| token.name.clone()).collect(),
+            grace: app.config.maintenance.grace,
+        })
+    })
+    .await
+}
+
 pub async fn show(app: &Arc<App>, actor: &Actor, name: &ScopeName) -> Result<ScopeView, OpError> {
     super::admitted(app, actor, name, Role::Admin)?;
     shown(app, name).await
@@ -48,11 +139,32 @@ async fn shown(app: &Arc<App>, name: &ScopeName) -> Result<ScopeView, OpError> {
     .await
 }
 
+/// What `scope show` takes the time to look at, and a table of all scopes does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// Counters and settings.
+    Sums,
+    /// Also the files that other scopes keep, and the disks.
+    Whole,
+}
+
 fn view(app: &App, topology: &Topology, scope: &Scope) -> Result<ScopeView, OpError> {
+    view_to(app, topology, scope, Depth::Whole)
+}
+
+fn view_to(
+    app: &App,
+    topology: &Topology,
+    scope: &Scope,
+    depth: Depth,
+) -> Result<ScopeView, OpError> {
     let tally = Tally::new(topology, scope.id, app.catalogue.snapshot()?.holders(scope.id)?);
     let mut links: Vec<&Link> = topology.links_of(scope.id).collect();
     links.sort_by_key(|l| (Reverse(l.upload_priority), topology.store_name(l.store)));
-    let stores = links.into_iter().map(|link| link_view(app, topology, link, &tally));
+    let stores = links.into_iter().map(|link| match depth {
+        Depth::Sums => sums(topology, link, &tally),
+        Depth::Whole => link_view(app, topology, link, &tally),
+    });
     let live = tally.live();
     Ok(ScopeView {
         name: scope.name.clone(),
@@ -70,11 +182,20 @@ pub(super) fn link_view(
     link: &Link,
     tally: &Tally<'_>,
 ) -> Result<LinkView, OpError> {
+    let mut view = sums(topology, link, tally)?;
+    if let Some(store) = topology.stores.get(&link.store) {
+        view.warnings.extend(warnings::of_store(store, super::stores::disk_facts(app, store)?));
+    }
+    let draining = topology.links_of(link.scope).filter(|l| l.policy.drain.is_on()).count();
+    view.retained = retained::retained(app, topology, link, draining)?;
+    Ok(view)
+}
+
+/// The same without what only a look at files and disks can tell.
+fn sums(topology: &Topology, link: &Link, tally: &Tally<'_>) -> Result<LinkView, OpError> {
     let store = topology.stores.get(&link.store);
     let store = store.ok_or_else(|| OpError::Internal("a link names no store".to_owned()))?;
     let (held, missing) = (tally.live_in(link.store), tally.missing_in(link.store));
-    let mut warnings = warnings::of_link(topology, link, tally);
-    warnings.extend(warnings::of_store(store, super::stores::disk_facts(app, store)?));
     Ok(LinkView {
         store: store.name.clone(),
         backend: store.backend.kind().to_owned(),
@@ -88,8 +209,8 @@ pub(super) fn link_view(
         only_here_files: tally.only_in(link.store).files,
         tombstone_bytes: tally.tombstones_in(link.store).bytes,
         state: state(link, tally),
-        retained: retained::retained(app, topology, link)?,
-        warnings,
+        retained: Vec::new(),
+        warnings: warnings::of_link(topology, link, tally),
     })
 }
 
@@ -116,7 +237,7 @@ pub async fn create(
         .write(move |tx| {
             if tx.topology().scope(job.name.as_str()).is_some() {
                 let detail = format!("there is a scope {} already: choose another name", job.name);
-                return Err(OpError::refused("scope-exists", detail));
+                return Err(OpError::refused("scope-exists", detail).at("name"));
             }
             let plan = first_links(tx.topology(), &job)?;
             let id = insert(tx, &actor, &job.name, job.public_read)?;
@@ -234,7 +355,8 @@ fn make_default(
         return Err(OpError::refused(
             "no-higher-priority",
             "another store has the highest possible upload priority: lower that one first",
-        ));
+        )
+        .at("store"));
     };
     let upload_priority = Some(above.max(DEFAULT_PRIORITY));
     links::prioritise(tx, actor, scope, store, upload_priority).map(drop)

@@ -2,17 +2,79 @@
 
 use std::sync::Arc;
 
+use super::attention::{self, Facts, NearLimit};
+use super::figures::add_safety;
 use super::tally::Tally;
 use super::{Actor, OpError, blocking, stores, warnings};
 use crate::api::{Outcome, Run, Safety, Status, StoreView};
 use crate::app::App;
 use crate::catalogue::{Counter, Snapshot};
-use crate::domain::Topology;
+use crate::domain::{ReplicaState, Store, StoreName, Topology, daily_growth, day_of_limit};
+
+/// How a store has grown, and where that leads.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Growth {
+    pub store: StoreName,
+    /// (day since the epoch, bytes) of the last weeks and of today, oldest first.
+    pub days: Vec<(u32, u64)>,
+    /// Bytes added per day, negative when the store shrinks.
+    pub per_day: Option<i64>,
+    /// The limit that will be reached first, and the day.
+    pub limit_day: Option<(&'static str, u32)>,
+    /// What a local store's disk has room for, when no limit says it.
+    pub capacity: Option<u64>,
+}
+
+/// Weeks of growth shown.
+const SHOWN_DAYS: u32 = 8 * 7;
 
 pub async fn status(app: &Arc<App>, actor: &Actor) -> Result<Status, OpError> {
     actor.require_instance_admin()?;
     let stores = stores::all(app).await?;
     blocking(app, move |app| gather(app, stores)).await
+}
+
+/// The same with stores as they were last seen: it waits for none.
+pub async fn glance(app: &Arc<App>, actor: &Actor) -> Result<Status, OpError> {
+    actor.require_instance_admin()?;
+    let stores = stores::all_as_known(app).await?;
+    blocking(app, move |app| gather(app, stores)).await
+}
+
+/// The growth of every store, in name order.
+pub async fn growth(app: &Arc<App>, actor: &Actor) -> Result<Vec<Growth>, OpError> {
+    actor.require_instance_admin()?;
+    blocking(app, |app| {
+        let settings = app.catalogue.settings();
+        let stores = settings.topology.stores_by_name();
+        stores.into_iter().map(|store| growth_of(app, store)).collect()
+    })
+    .await
+}
+
+fn growth_of(app: &App, store: &Store) -> Result<Growth, OpError> {
+    let snapshot = app.catalogue.snapshot()?;
+    let today = u32::try_from(app.catalogue.clock().now().seconds() / 86_400).unwrap_or(0);
+    let held = snapshot.store_counts(store.id)?;
+    let held = held.get(&ReplicaState::Present).map_or(0, |count| count.bytes);
+    let samples = snapshot.samples(store.id)?.into_iter();
+    let mut days: Vec<(u32, u64)> = samples.map(|(day, count)| (day, count.bytes)).collect();
+    days.retain(|(day, _)| *day < today);
+    days.push((today, held));
+    let capacity = stores::disk_facts(app, store)?.capacity;
+    let limits = [
+        ("soft limit", store.soft_max_size),
+        ("hard limit", store.max_size),
+        ("disk's end", capacity),
+    ];
+    let reached = limits
+        .into_iter()
+        .filter_map(|(what, limit)| Some((what, day_of_limit(&days, limit?)?)))
+        .min_by_key(|(_, day)| *day);
+    let per_day = daily_growth(&days);
+    let first = days.partition_point(|(day, _)| day.saturating_add(SHOWN_DAYS) < today);
+    days.drain(..first);
+    Ok(Growth { store: store.name.clone(), days, per_day, limit_day: reached, capacity })
 }
 
 fn gather(app: &App, stores: Vec<StoreView>) -> Result<Status, OpError> {
@@ -21,6 +83,15 @@ fn gather(app: &App, stores: Vec<StoreView>) -> Result<Status, OpError> {
     let total = snapshot.count(&Counter::Total)?;
     let last_run = last_run(&snapshot)?;
     let (safety, mut warnings) = scopes(&snapshot, &settings.topology)?;
+    let current = app.maintenance.current();
+    let attention = attention::of(&Facts {
+        stores: &stores,
+        safety: &safety,
+        last_run: last_run.as_ref(),
+        current: current.as_ref(),
+        limits: &near_limits(app, &settings.topology),
+        warnings: &warnings,
+    });
     for store in &stores {
         warnings.extend(store.warnings.iter().cloned());
         warnings.extend(store.health.problem.iter().map(|p| format!("{}: {p}", store.name)));
@@ -33,10 +104,22 @@ fn gather(app: &App, stores: Vec<StoreView>) -> Result<Status, OpError> {
         stores,
         last_run,
         next_run: app.maintenance.next_run(),
-        running: app.maintenance.current().and_then(|run| run.id),
+        running: current.and_then(|run| run.id),
         safety,
+        attention,
         warnings,
     })
+}
+
+/// What was foreseen when it was last computed: a command without a server foresees nothing.
+fn near_limits(app: &App, topology: &Topology) -> Vec<NearLimit> {
+    let today = u32::try_from(app.catalogue.clock().now().seconds() / 86_400).unwrap_or(0);
+    let ahead = app.config.maintenance.limit_forecast.as_secs() / 86_400;
+    let outlook = app.maintenance.outlook().into_iter();
+    let near = outlook.map(|o| (o, o.day.saturating_sub(today)));
+    near.filter(|(_, days)| u64::from(*days) <= ahead)
+        .map(|(o, days)| NearLimit { store: topology.store_name(o.store), limit: o.limit, days })
+        .collect()
 }
 
 /// The newest run that is over; at most one is not.
@@ -50,9 +133,7 @@ fn scopes(snapshot: &Snapshot, topology: &Topology) -> Result<(Safety, Vec<Strin
     let mut all = Vec::new();
     for scope in topology.scopes_by_name() {
         let tally = Tally::new(topology, scope.id, snapshot.holders(scope.id)?);
-        safety.readable_0 += tally.with_readable(|n| n == 0).files;
-        safety.readable_1 += tally.with_readable(|n| n == 1).files;
-        safety.readable_2_or_more += tally.with_readable(|n| n > 1).files;
+        add_safety(&mut safety, &tally);
         for link in topology.links_of(scope.id) {
             all.extend(warnings::of_link(topology, link, &tally));
         }

@@ -36,6 +36,11 @@ impl<'a> Tally<'a> {
         self.sum(|h| h.live && h.stores.contains(&store))
     }
 
+    /// Files held by tombstones only.
+    pub(super) fn tombstones(&self) -> Count {
+        self.sum(|h| !h.live)
+    }
+
     pub(super) fn tombstones_in(&self, store: StoreId) -> Count {
         self.sum(|h| !h.live && h.stores.contains(&store))
     }

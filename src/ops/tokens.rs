@@ -76,7 +76,7 @@ pub async fn create(
     require_some_admin(actor)?;
     let name = check_name(&request.name)?;
     let life = request.expires.as_deref().map(parse_duration).transpose();
-    let life = life.map_err(|e| OpError::Invalid(format!("expires: {e}")))?;
+    let life = life.map_err(|e| OpError::field_invalid("expires", format!("expires: {e}")))?;
     let (id, secret) = (random::hex(ID), random::hex(SECRET));
     let text = format!("hl_{id}_{secret}");
     let (actor, request, secret) = (actor.clone(), request.clone(), digest_of_secret(&secret));
@@ -124,14 +124,16 @@ pub async fn create(
 
 fn check_name(name: &str) -> Result<String, OpError> {
     let name = name.trim();
-    let good =
-        !name.is_empty() && name.len() <= LONGEST_NAME && !name.chars().any(char::is_control);
+    let good = !name.is_empty()
+        && name.chars().count() <= LONGEST_NAME
+        && !name.chars().any(char::is_control);
     if good {
         Ok(name.to_owned())
     } else {
-        Err(OpError::Invalid(format!(
-            "a token needs a name of 1 to {LONGEST_NAME} bytes without control characters"
-        )))
+        let detail = format!(
+            "a token needs a name of 1 to {LONGEST_NAME} characters without control characters"
+        );
+        Err(OpError::field_invalid("name", detail))
     }
 }
 
@@ -212,9 +214,5 @@ async fn issue(
 }
 
 fn sign_in_url(app: &App, secret: &str) -> String {
-    let base = app.config.public_url.clone().unwrap_or_else(|| {
-        let scheme = if app.config.tls.is_some() { "https" } else { "http" };
-        format!("{scheme}://{}", app.config.listen)
-    });
-    format!("{}/signin?token={secret}", base.trim_end_matches('/'))
+    format!("{}/signin?token={secret}", app.config.base_url())
 }

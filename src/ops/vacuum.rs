@@ -1,5 +1,6 @@
 //! Runs of the vacuum and what else maintenance does on demand (SPEC 7), for those who may ask.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -8,11 +9,11 @@ use tokio::sync::watch;
 use super::audit::Change;
 use super::{Actor, OpError, blocking, find_store};
 use crate::api::{
-    Outcome, ReconcileReport, Run, SweepReport, SweepRequest, VerifyReport, VerifyRequest,
+    Outcome, Preview, ReconcileReport, Run, SweepReport, SweepRequest, VerifyReport, VerifyRequest,
 };
 use crate::app::App;
-use crate::domain::{StoreId, StoreName};
-use crate::maintenance::{ControlError, StartError, SweepError};
+use crate::domain::{Digest, StoreId, StoreName, Topology};
+use crate::maintenance::{ControlError, PreviewError, StartError, SweepError};
 
 /// Runs kept (SPEC 7).
 const KEPT: usize = 100;
@@ -66,7 +67,93 @@ fn sweep_error(name: &StoreName, error: SweepError) -> OpError {
     }
 }
 
-/// What the next run would do; nothing is changed.
+impl From<PreviewError> for OpError {
+    fn from(error: PreviewError) -> Self {
+        match error {
+            PreviewError::Busy => {
+                Self::Store { kind: "too-many-previews", detail: error.to_string() }
+            }
+            PreviewError::Catalogue(error) => Self::Catalogue(error),
+        }
+    }
+}
+
+/// What the next run would do, in sums and with its first moves; an answer of the last seconds will
+/// do. Nothing is changed.
+pub async fn preview(app: &Arc<App>, actor: &Actor) -> Result<Arc<Preview>, OpError> {
+    actor.require_instance_admin()?;
+    Ok(app.maintenance.preview().await?)
+}
+
+/// The same, looked at from now on.
+pub async fn preview_anew(app: &Arc<App>, actor: &Actor) -> Result<Arc<Preview>, OpError> {
+    actor.require_instance_admin()?;
+    Ok(app.maintenance.preview_anew().await?)
+}
+
+/// The newest preview, however old; never waits.
+pub fn cached_preview(app: &App, actor: &Actor) -> Result<Option<Arc<Preview>>, OpError> {
+    actor.require_instance_admin()?;
+    Ok(app.maintenance.cached_preview())
+}
+
+/// The preview that `preview` would answer with at once.
+pub fn fresh_preview(app: &App, actor: &Actor) -> Result<Option<Arc<Preview>>, OpError> {
+    actor.require_instance_admin()?;
+    Ok(app.maintenance.fresh_preview())
+}
+
+/// A path that leads to a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileName {
+    pub scope: String,
+    pub path: String,
+}
+
+/// A path of each file, in the scope that is named beside it if it has one there. Files without a
+/// live entry have none.
+pub async fn names_of(
+    app: &Arc<App>,
+    actor: &Actor,
+    files: Vec<(Digest, Option<String>)>,
+) -> Result<BTreeMap<Digest, FileName>, OpError> {
+    actor.require_instance_admin()?;
+    blocking(app, move |app| {
+        let settings = app.catalogue.settings();
+        let snapshot = app.catalogue.snapshot()?;
+        let mut names = BTreeMap::new();
+        for (digest, scope) in files {
+            let Some(file) = snapshot.file_by_digest(&digest)? else { continue };
+            let asked = scope.and_then(|name| settings.topology.scope(&name)).map(|s| s.id);
+            let live = file.members.iter().filter(|m| m.live > 0).map(|m| m.scope);
+            let Some(scope) = live.min_by_key(|id| Some(*id) != asked) else { continue };
+            if let Some(path) = snapshot.paths_of(scope, file.id, 1)?.into_iter().next() {
+                let scope = settings.topology.scope_name(scope);
+                names.insert(digest, FileName { scope, path: path.as_str().to_owned() });
+            }
+        }
+        Ok(names)
+    })
+    .await
+}
+
+/// What the next run would do with and without a change that was not made.
+#[derive(Debug, Clone)]
+pub struct Previewed {
+    pub before: Arc<Preview>,
+    pub after: Arc<Preview>,
+}
+
+impl Previewed {
+    /// The next run as things are and as if `topology` were the configuration.
+    pub(super) async fn of(app: &App, topology: Topology) -> Result<Self, OpError> {
+        let before = app.maintenance.preview().await?;
+        let after = app.maintenance.preview_with(topology).await?;
+        Ok(Self { before, after })
+    }
+}
+
+/// What the next run would do, with every move; nothing is changed.
 pub async fn plan(app: &Arc<App>, actor: &Actor) -> Result<Run, OpError> {
     actor.require_instance_admin()?;
     Ok(app.maintenance.dry_run().await?)

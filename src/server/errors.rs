@@ -121,17 +121,26 @@ fn title(kind: &str) -> String {
     text
 }
 
+/// What the log says of an answer that is our fault: it goes along with the answer to where the
+/// request is known.
+#[derive(Debug, Clone)]
+pub struct Defect {
+    pub kind: String,
+    pub detail: String,
+}
+
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let Parts { status, problem, headers } = *self.0;
-        if status.is_server_error() && status != StatusCode::INSUFFICIENT_STORAGE {
-            tracing::warn!(status = status.as_u16(), kind = problem.kind, "{}", problem.detail);
-        }
         let body = serde_json::to_vec(&problem).unwrap_or_default();
         let length = HeaderValue::from(body.len());
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = status;
         *response.headers_mut() = headers;
+        if status.is_server_error() && status != StatusCode::INSUFFICIENT_STORAGE {
+            let Problem { kind, detail, .. } = problem;
+            response.extensions_mut().insert(Defect { kind, detail });
+        }
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         headers.insert(CONTENT_LENGTH, length);
@@ -237,6 +246,9 @@ impl From<OpError> for Failure {
                 Self::new(StatusCode::NOT_FOUND, &kind, detail)
             }
             OpError::Invalid(_) => Self::invalid("invalid-request", detail),
+            OpError::Field { field, .. } => {
+                Self::invalid("invalid-request", detail).with("field", field)
+            }
             OpError::Refused { kind, extra, .. } => {
                 let mut failure = Self::new(StatusCode::CONFLICT, kind, detail);
                 failure.0.problem.extra = extra;

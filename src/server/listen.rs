@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use axum::body::{Body, HttpBody};
+use axum::response::IntoResponse;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -21,6 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::host;
 use super::pace::{Answer, Limits, Paced, Phase, Watched};
 use super::site::{Door, Site};
 use super::tls::Tls;
@@ -66,11 +68,13 @@ impl Server {
             Ok(port) => port,
             Err(error) => {
                 remove_socket(&config.admin_socket);
-                return Err(error).context(format!("cannot listen on {}", config.listen));
+                let taken = error.kind() == io::ErrorKind::AddrInUse;
+                let hint = if taken { ", which another program has: change `listen`" } else { "" };
+                return Err(error).context(format!("cannot listen on {}{hint}", config.listen));
             }
         };
         let address = port.local_addr()?;
-        tracing::info!(%address, tls = tls.is_some(), "listening");
+        tracing::debug!(%address, tls = tls.is_some(), "bound");
         Ok(Self(Arc::new(Listening {
             site: Site::new(app),
             config,
@@ -102,7 +106,10 @@ impl Server {
     pub(super) fn reload(&self) {
         match self.0.tls.as_ref().map(Tls::reload) {
             Some(Ok(())) => tracing::info!("SIGHUP: certificate reloaded"),
-            Some(Err(error)) => tracing::error!("SIGHUP: the certificate stays: {error:#}"),
+            Some(Err(error)) => {
+                let error = format!("{error:#}");
+                tracing::error!(error, "SIGHUP: the certificate stays");
+            }
             None => {}
         }
     }
@@ -218,12 +225,18 @@ impl Listening {
                         Body::new(Paced::new(incoming, limits.body, of_body))
                     }
                 });
-                let response = site.handle(request, door, peer).await;
+                let response = match host::check(&request) {
+                    Ok(()) => site.handle(request, door, peer).await,
+                    Err(failure) => failure.into_response(),
+                };
                 Ok::<_, std::convert::Infallible>(response.map(|body| Answer::new(body, busy)))
             }
         });
         let connection = http1::Builder::new()
             .header_read_timeout(None)
+            // A client may say that it sends no more and still wait for its answer (RFC 9112 section
+            // 9.6); one that is gone is noticed by the next write.
+            .half_close(true)
             .max_buf_size(BUFFER)
             .max_header_size(HEADER)
             .serve_connection(stream, service);
@@ -270,7 +283,10 @@ fn remove_socket(path: &Path) {
 /// replaced.
 fn bind_socket(path: &Path) -> Result<UnixListener> {
     if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent).context("its directory cannot be created")?;
+        std::fs::create_dir_all(parent).context(
+            "its directory cannot be created: create it for this user, or set admin_socket \
+             (HAYLOFT_ADMIN_SOCKET) to a path in a directory of this user",
+        )?;
     }
     match std::fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => bail!("something else is at this path"),

@@ -11,7 +11,7 @@ pub mod admin;
 mod attempts;
 pub mod errors;
 mod files;
-mod html;
+mod host;
 mod listen;
 mod metrics;
 mod pace;
@@ -22,6 +22,7 @@ mod sessions;
 mod site;
 mod tls;
 mod token_uses;
+mod welcome;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -34,10 +35,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::MissedTickBehavior;
 
 pub use listen::Server;
+pub use welcome::Welcome;
 
 use crate::app::App;
 use crate::config::Config;
-use crate::ops;
 use site::{Door, Site};
 
 /// How often the last uses of tokens are looked through for those that are due to be written.
@@ -53,24 +54,27 @@ pub fn admin_router(app: Arc<App>) -> Router {
     Site::new(app).router(Door::Socket)
 }
 
-/// Serves until SIGTERM or SIGINT, then drains. The caller closes the app, however it went.
-pub async fn serve(app: Arc<App>, config: Arc<Config>) -> Result<()> {
+/// Serves until SIGTERM or SIGINT, then drains. `greet` tells whoever started it what they need to
+/// know. The caller closes the app, however it went.
+pub async fn serve(app: Arc<App>, config: Arc<Config>, greet: impl FnOnce(&Welcome)) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let hangup = signal(SignalKind::hangup())?;
+    let grant = config.limits.shutdown_timeout;
     let server = Server::bind(app, config).await?;
-    server.welcome().await;
-    tell_manager(NotifyState::Ready);
+    greet(&server.welcome().await);
+    tell_manager(&[NotifyState::Ready]);
     let beats = tokio::spawn(beat());
     let reloads = tokio::spawn(server.clone().reload_at(hangup));
     let impatient = server.clone();
+    let patience = stop_patience(grant);
     let stop = async move {
         let signal = either(&mut terminate, &mut interrupt).await;
-        tracing::info!("{signal}: no new requests, draining");
-        tell_manager(NotifyState::Stopping);
+        tracing::info!(signal, "no new requests, draining");
+        tell_manager(&[NotifyState::Stopping, NotifyState::ExtendTimeoutUsec(patience)]);
         tokio::spawn(async move {
             let signal = either(&mut terminate, &mut interrupt).await;
-            tracing::warn!("{signal} again: open connections are cut off");
+            tracing::warn!(signal, "once more: open connections are cut off");
             impatient.cut_off();
         });
     };
@@ -87,9 +91,16 @@ async fn either(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str 
     }
 }
 
+/// Microseconds that an orderly end may take: the grant for requests, once more for the run of
+/// maintenance, and the catalogue's last writes.
+fn stop_patience(grant: Duration) -> u32 {
+    let whole = grant.saturating_mul(2).saturating_add(Duration::from_secs(30));
+    u32::try_from(whole.as_micros()).unwrap_or(u32::MAX)
+}
+
 /// Does nothing when no service manager listens.
-fn tell_manager(state: NotifyState<'_>) {
-    if let Err(error) = sd_notify::notify(&[state]) {
+fn tell_manager(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
         tracing::warn!(%error, "the service manager could not be told");
     }
 }
@@ -101,20 +112,11 @@ async fn beat() {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        tell_manager(NotifyState::Watchdog);
+        tell_manager(&[NotifyState::Watchdog]);
     }
 }
 
 impl Server {
-    /// Logs the sign-in link of a fresh instance.
-    async fn welcome(&self) {
-        match ops::tokens::first_sign_in_link(&self.site().app).await {
-            Ok(Some(link)) => tracing::info!("a new instance: sign in once at {}", link.url),
-            Ok(None) => {}
-            Err(error) => tracing::error!(%error, "the sign-in link could not be made"),
-        }
-    }
-
     /// Runs until `stop` is ready and requests have drained or the deadline has passed.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let site = self.site();

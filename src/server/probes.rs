@@ -12,6 +12,7 @@ use tokio::sync::Mutex;
 
 use super::access::Caller;
 use super::errors::Failure;
+use super::metrics::CONTENT_TYPE as CONTENT_TYPE_OF_METRICS;
 use super::site::Site;
 use crate::catalogue::CatalogueError;
 
@@ -33,13 +34,19 @@ pub async fn answer(site: &Arc<Site>, parts: &Parts) -> Result<Response, Failure
 }
 
 /// Any token will do, and none is needed when the configuration says so.
-pub fn metrics(site: &Arc<Site>, caller: &Caller, method: &Method) -> Result<Response, Failure> {
+pub async fn metrics(
+    site: &Arc<Site>,
+    caller: &Caller,
+    method: &Method,
+) -> Result<Response, Failure> {
     require_read(method)?;
     if !site.app.config.metrics_public && caller.actor.is_anonymous() {
         return Err(caller.refusal());
     }
-    let body = site.metrics.text(&site.app)?;
-    Ok(text(body, "application/openmetrics-text; version=1.0.0; charset=utf-8"))
+    let (app, metrics) = (Arc::clone(&site.app), Arc::clone(&site.metrics));
+    let body = tokio::task::spawn_blocking(move || metrics.text(&app)).await;
+    let body = body.map_err(|e| Failure::internal(format!("the metrics were cut off: {e}")))??;
+    Ok(text(body, CONTENT_TYPE_OF_METRICS))
 }
 
 fn require_read(method: &Method) -> Result<(), Failure> {

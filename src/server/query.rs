@@ -25,8 +25,14 @@ impl Query {
         self.0.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 
-    pub fn has(&self, name: &str) -> bool {
-        self.get(name).is_some()
+    /// All pairs; of several values of one name the first comes last.
+    pub fn into_pairs(self) -> impl Iterator<Item = (String, String)> {
+        self.0.into_iter().rev()
+    }
+
+    /// Whether a switch is on: `?name`, or with any value that does not say no.
+    pub fn is_set(&self, name: &str) -> bool {
+        self.get(name).is_some_and(|value| !matches!(value, "false" | "0" | "no" | "off"))
     }
 }
 
@@ -47,7 +53,9 @@ mod tests {
         let query = Query::parse("a=1%202+3&download&&b=%2525&a=9").expect("a query");
         assert_eq!(query.get("a"), Some("1 2 3"));
         assert_eq!(query.get("b"), Some("%25"));
-        assert!(query.has("download") && !query.has("proxy"));
+        assert!(query.is_set("download") && !query.is_set("proxy"));
+        let said = Query::parse("proxy=false&download=true").expect("a query");
+        assert!(said.is_set("download") && !said.is_set("proxy"));
         assert!(Query::parse("a=%ff").is_err());
     }
 }

@@ -17,8 +17,8 @@ use axum::response::{IntoResponse, Response};
 use tower::ServiceExt;
 
 use super::access::{Access, Caller};
-use super::errors::{self, Failure, PROBLEM_JSON};
-use super::metrics::{Metrics, Route};
+use super::errors::{self, Defect, Failure, PROBLEM_JSON};
+use super::metrics::{MethodSlot, Metrics, Route};
 use super::{admin, files, pages, probes};
 use crate::app::App;
 
@@ -47,6 +47,7 @@ pub struct Site {
     pub listening: AtomicBool,
     pub readiness: probes::Readiness,
     admin: Router,
+    pub pages: Router,
 }
 
 impl Site {
@@ -57,6 +58,7 @@ impl Site {
             listening: AtomicBool::new(false),
             readiness: probes::Readiness::default(),
             admin: admin::router().with_state(Arc::clone(&app)),
+            pages: pages::router().with_state(Arc::clone(&app)),
             app,
         })
     }
@@ -82,7 +84,9 @@ impl Site {
         peer: Option<IpAddr>,
     ) -> Response {
         let route = route_of(request.uri().path());
-        let log = tracing::enabled!(tracing::Level::DEBUG).then(|| Line::of(&request));
+        let (begun, method) = (Instant::now(), MethodSlot::from(request.method()));
+        let uri = request.uri().clone();
+        let log = tracing::enabled!(tracing::Level::DEBUG).then(|| Line::of(&request, begun));
         let is_head = request.method() == Method::HEAD;
         let mut response = match self.answer(route, request, door, peer).await {
             Ok(response) => response,
@@ -96,7 +100,20 @@ impl Site {
             headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
             headers.insert(CONTENT_SECURITY_POLICY, FILE_POLICY);
         }
-        self.metrics.answered(route, response.status());
+        self.metrics.answered(route, method, response.status(), begun.elapsed());
+        if let Some(defect) = response.extensions().get::<Defect>() {
+            let (path, status) = (uri.path(), response.status().as_u16());
+            let Defect { kind, detail } = defect;
+            tracing::warn!(
+                method = method.as_str(),
+                path,
+                scope = scope_in(path),
+                status,
+                kind,
+                detail,
+                "a request failed"
+            );
+        }
         if let Some(line) = log {
             line.write(&response);
         }
@@ -126,7 +143,9 @@ impl Site {
             Route::Files | Route::ByHash => Ok(files::handle(self, &caller, request).await),
             Route::Api => boxed(self.api(caller, request)).await,
             Route::Page => boxed(pages::answer(self, &caller, request, peer)).await,
-            Route::Probe | Route::Other => probes::metrics(self, &caller, request.method()),
+            Route::Probe | Route::Other => {
+                boxed(probes::metrics(self, &caller, request.method())).await
+            }
         }
     }
 
@@ -162,12 +181,18 @@ fn route_of(path: &str) -> Route {
         return Route::ByHash;
     }
     match path {
-        "/" | "/signin" | "/signout" => Route::Page,
         "/healthz" | "/readyz" | "/metrics" => Route::Probe,
         path if path.starts_with("/api/") => Route::Api,
-        path if path.starts_with(pages::ASSETS) => Route::Page,
+        path if pages::owns(path) => Route::Page,
         _ => Route::Other,
     }
+}
+
+/// The scope that an address is about, for the log.
+fn scope_in(path: &str) -> Option<&str> {
+    let rooms = [files::FILES, files::BY_HASH, "/api/v1/scopes/"];
+    let rest = rooms.into_iter().find_map(|room| path.strip_prefix(room))?;
+    rest.split('/').next().filter(|name| !name.is_empty())
 }
 
 /// HEAD has GET's headers and nothing after them.
@@ -206,9 +231,9 @@ struct Line {
 }
 
 impl Line {
-    fn of(request: &Request<Body>) -> Self {
+    fn of(request: &Request<Body>, begun: Instant) -> Self {
         let path = request.uri().path().to_owned();
-        Self { method: request.method().clone(), path, begun: Instant::now() }
+        Self { method: request.method().clone(), path, begun }
     }
 
     fn write(self, response: &Response) {
@@ -217,6 +242,6 @@ impl Line {
         let bytes = length.and_then(|v| v.to_str().ok()).unwrap_or("?");
         let status = response.status().as_u16();
         let ms = begun.elapsed().as_secs_f64() * 1000.0;
-        tracing::debug!(%method, path, status, bytes, ms, "request");
+        tracing::debug!(%method, path, scope = scope_in(&path), status, bytes, ms, "request");
     }
 }

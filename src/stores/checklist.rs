@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::Instant;
 
-use super::{CheckStep, Marker, StoreError};
+use super::{CheckStep, Marker, StepSeen, StoreError};
 
 /// Why a step failed and what to change.
 #[derive(Debug, Clone)]
@@ -32,13 +32,17 @@ impl Finding {
     }
 }
 
-/// Collects steps in the order in which they ran.
-#[derive(Debug, Default)]
-pub(super) struct Checklist {
+/// Collects steps in the order in which they ran, and tells each at once to who is watching.
+pub(super) struct Checklist<'a> {
     steps: Vec<CheckStep>,
+    seen: StepSeen<'a>,
 }
 
-impl Checklist {
+impl<'a> Checklist<'a> {
+    pub(super) fn new(seen: StepSeen<'a>) -> Self {
+        Self { steps: Vec::new(), seen }
+    }
+
     /// Runs one step; true when it went well.
     pub(super) async fn run(
         &mut self,
@@ -53,7 +57,9 @@ impl Checklist {
             Ok(()) => (None, None),
             Err(finding) => (Some(finding.problem), Some(finding.remedy)),
         };
-        self.steps.push(CheckStep { step: step.to_owned(), ok, milliseconds, problem, remedy });
+        let step = CheckStep { step: step.to_owned(), ok, milliseconds, problem, remedy };
+        (self.seen)(&step);
+        self.steps.push(step);
         ok
     }
 

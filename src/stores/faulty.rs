@@ -11,8 +11,8 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
 
 use super::{
-    Backend, Body, ByteStream, CheckStep, Marker, ObjectStat, Page, PresignOptions, StoreError,
-    Stored,
+    Backend, Body, ByteStream, Calls, CheckStep, Marker, ObjectStat, Page, PresignOptions,
+    StepSeen, StoreError, Stored,
 };
 use crate::domain::Digest;
 
@@ -289,6 +289,10 @@ impl Backend for FaultyStore {
         self.inner.free_space()
     }
 
+    fn calls(&self) -> Option<&Calls> {
+        self.inner.calls()
+    }
+
     async fn presign_get(
         &self,
         digest: &Digest,
@@ -297,8 +301,8 @@ impl Backend for FaultyStore {
         self.apply(Operation::Presign, self.inner.presign_get(digest, options)).await
     }
 
-    async fn check(&self, expected: Option<&Marker>) -> Vec<CheckStep> {
-        self.inner.check(expected).await
+    async fn check(&self, expected: Option<&Marker>, seen: StepSeen<'_>) -> Vec<CheckStep> {
+        self.inner.check(expected, seen).await
     }
 }
 

@@ -12,8 +12,8 @@ use futures_util::stream;
 use super::checklist::{Checklist, compare_markers};
 use super::intake::{Intake, collect};
 use super::{
-    Backend, Body, ByteStream, CheckStep, Listed, Marker, ObjectStat, Page, StoreError, Stored,
-    clip,
+    Backend, Body, ByteStream, CheckStep, Listed, Marker, ObjectStat, Page, StepSeen, StoreError,
+    Stored, clip,
 };
 use crate::clock::Clock;
 use crate::domain::{Digest, Timestamp};
@@ -177,8 +177,8 @@ impl Backend for MemoryStore {
         Ok(0)
     }
 
-    async fn check(&self, expected: Option<&Marker>) -> Vec<CheckStep> {
-        let mut list = Checklist::default();
+    async fn check(&self, expected: Option<&Marker>, seen: StepSeen<'_>) -> Vec<CheckStep> {
+        let mut list = Checklist::new(seen);
         let found = self.state().marker.clone();
         list.run("marker", async { compare_markers(found.as_ref(), expected) }).await;
         list.into_steps()

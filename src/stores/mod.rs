@@ -2,6 +2,7 @@
 //!
 //! Layering: knows `domain` only. No catalogue, no HTTP status. `s3` is the sole user of rust-s3.
 
+mod calls;
 mod checklist;
 mod faulty;
 mod intake;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{BackendConfig, Digest, Timestamp};
 
+pub use calls::{CallCount, Calls, S3Operation};
 pub use faulty::{Fault, FaultyStore, Operation, When};
 pub use local::LocalStore;
 pub use memory::MemoryStore;
@@ -162,6 +164,9 @@ pub struct PresignOptions {
     pub ttl: Option<Duration>,
 }
 
+/// Is told each step of a check as soon as it is over.
+pub type StepSeen<'a> = &'a (dyn Fn(&CheckStep) + Send + Sync);
+
 /// One step of `store check` (SPEC 11).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct CheckStep {
@@ -246,6 +251,12 @@ pub trait Backend: Send + Sync + fmt::Debug {
         Ok(None)
     }
 
+    /// What the calls to the provider came to since the store was opened; `None` for stores without
+    /// one.
+    fn calls(&self) -> Option<&Calls> {
+        None
+    }
+
     /// A URL that lets a client read the object without us; `None` when the store hands out none.
     async fn presign_get(
         &self,
@@ -258,5 +269,5 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// Proves that the store works, step by step, with a probe object that is removed again:
     /// marker, write, read back, range, presign, list, multipart, delete, clock (SPEC 2). A failed
     /// step says what is wrong and what to change; later steps that make no sense are left out.
-    async fn check(&self, expected: Option<&Marker>) -> Vec<CheckStep>;
+    async fn check(&self, expected: Option<&Marker>, seen: StepSeen<'_>) -> Vec<CheckStep>;
 }

@@ -206,7 +206,8 @@ impl Transfer {
         file: &File,
         error: StoreError,
     ) -> Result<bool, SourceOrTarget> {
-        tracing::warn!(store = source.0, digest = %file.digest, %error, "a source of a copy failed");
+        let store = self.stores.name(source);
+        tracing::warn!(store, digest = %file.digest, %error, "a source of a copy failed");
         self.stores.report(source, &error);
         let state = match &error {
             StoreError::Mismatch(_) => Some(ReplicaState::Corrupt),

@@ -174,7 +174,8 @@ impl Transfer {
             Ok(Some(url)) => Ok(Try::Serves(Delivery::Redirect(url))),
             Ok(None) => self.body(open, file, read, None).await,
             Err(error) => {
-                tracing::warn!(store = open.id.0, %error, "a URL could not be signed");
+                let store = self.stores.name(open.id);
+                tracing::warn!(store, digest = %file.digest, %error, "a URL could not be signed");
                 Ok(Try::Next)
             }
         }
@@ -223,7 +224,8 @@ impl Transfer {
         file: &File,
         error: &StoreError,
     ) -> Result<(), CatalogueError> {
-        tracing::warn!(store = open.id.0, digest = %file.digest, %error, "a replica did not serve");
+        let store = self.stores.name(open.id);
+        tracing::warn!(store, digest = %file.digest, %error, "a replica did not serve");
         self.stores.report(open.id, error);
         let state = match error {
             StoreError::NotFound => ReplicaState::Missing,
@@ -254,7 +256,8 @@ impl Transfer {
             Err(error) => error,
         };
         if let Err(error) = self.pass_over(&open, file, &verdict).await {
-            tracing::error!(%error, "a replica could not be marked");
+            let store = self.stores.name(store);
+            tracing::error!(store, digest = %file.digest, %error, "a replica could not be marked");
         }
         false
     }
@@ -306,7 +309,8 @@ impl<S> Verified<S> {
     fn mark_corrupt(&self) {
         let (file, store) = (self.file, self.store);
         let catalogue = std::sync::Arc::clone(&self.catalogue);
-        tracing::error!(store = store.0, digest = %self.digest, "a proxied body has another digest");
+        let (digest, name) = (self.digest, catalogue.settings().topology.store_name(store));
+        tracing::error!(store = name, %digest, "a proxied body has another digest");
         tokio::spawn(async move {
             let marked = catalogue
                 .write(move |tx| {
@@ -318,7 +322,7 @@ impl<S> Verified<S> {
                 })
                 .await;
             if let Err(error) = marked {
-                tracing::error!(%error, "a corrupt replica could not be marked");
+                tracing::error!(store = name, %digest, %error, "a corrupt replica could not be marked");
             }
         });
     }

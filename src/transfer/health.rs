@@ -98,11 +98,11 @@ impl OpenStore {
         }
     }
 
-    fn set(&self, state: HealthState, now: Timestamp) {
+    fn set(&self, state: HealthState, now: Timestamp, name: &str) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.state != state {
             if let Some(problem) = state.problem() {
-                tracing::warn!(store = self.id.0, problem, "a store cannot be used as usual");
+                tracing::warn!(store = name, problem, "a store cannot be used as usual");
             }
             seen.since = Some(now);
             seen.state = state;
@@ -195,6 +195,11 @@ impl OpenStores {
         opened
     }
 
+    /// The store's name, for the log.
+    pub fn name(&self, id: StoreId) -> String {
+        self.catalogue.settings().topology.store_name(id)
+    }
+
     /// Forgets a deleted store.
     pub fn forget(&self, id: StoreId) {
         self.open.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
@@ -212,7 +217,7 @@ impl OpenStores {
             // The generation may have been raised between the answer and the judgement.
             state = self.judge(id, ask().await);
         }
-        open.set(state.clone(), self.catalogue.clock().now());
+        open.set(state.clone(), self.catalogue.clock().now(), &self.name(id));
         state
     }
 
@@ -271,7 +276,8 @@ impl OpenStores {
     /// A call failed in a way that puts the whole store in doubt: it is unavailable until the next look.
     pub fn report(&self, id: StoreId, error: &StoreError) {
         if let (true, Ok(open)) = (error.is_store_wide(), self.get(id)) {
-            open.set(HealthState::Unavailable(error.to_string()), self.catalogue.clock().now());
+            let now = self.catalogue.clock().now();
+            open.set(HealthState::Unavailable(error.to_string()), now, &self.name(id));
         }
     }
 }

@@ -107,7 +107,8 @@ impl Transfer {
             match self.staging_for(store.id, size).await {
                 Ok(place) => return Ok((Chosen::Room { store: store.id, reservation }, place)),
                 Err(error) => {
-                    tracing::warn!(store = %store.name, %error, "an upload passes over a store");
+                    let scope = topology.scope_name(scope);
+                    tracing::warn!(scope, store = %store.name, %error, "an upload passes over a store");
                     refusal.see(&error);
                 }
             }
@@ -190,11 +191,18 @@ impl Transfer {
     ) -> Result<Committed, UploadError> {
         loop {
             let error = match self.settle_at(&request, &staged, chosen).await {
-                Ok(committed) => return Ok(committed),
+                Ok(committed) => {
+                    let scope = self.scope_name(&request);
+                    tracing::debug!(scope, store = %committed.store, digest = %staged.digest,
+                        bytes = staged.size, "an upload was stored");
+                    return Ok(committed);
+                }
                 Err(Setback::Upload(error)) => return Err(error),
                 Err(Setback::Store(error)) => error,
             };
-            tracing::warn!(%error, "a store failed after the body; the next one is tried");
+            let (scope, failed) = (self.scope_name(&request), tried.last().copied());
+            tracing::warn!(scope, store = failed.map(|id| self.stores.name(id)), digest = %staged.digest,
+                %error, "a store failed after the body; the next one is tried");
             let settings = self.catalogue.settings();
             let next = self
                 .choose(&settings.topology, request.scope, Some(staged.size), None, &mut tried)
@@ -281,8 +289,14 @@ impl Transfer {
             return;
         }
         if let Err(error) = self.delete_bytes(open, digest).await {
-            tracing::warn!(%error, "the bytes of a refused upload stay until the next sweep");
+            let store = self.stores.name(open.id);
+            tracing::warn!(store, %digest, %error,
+                "the bytes of a refused upload stay until the next sweep");
         }
+    }
+
+    fn scope_name(&self, request: &UploadRequest) -> String {
+        self.catalogue.settings().topology.scope_name(request.scope)
     }
 
     /// One durable transaction: row, entry, and the end of the promise.

@@ -108,19 +108,18 @@ impl Transfer {
         let marked = self
             .catalogue
             .write(move |tx| {
-                let Some(mut file) = tx.file(file)? else { return Ok(false) };
+                let Some(mut file) = tx.file(file)? else { return Ok(None) };
                 if !file.is_present(store) {
-                    return Ok(false);
+                    return Ok(None);
                 }
                 file.set_state(store, state);
                 tx.put_file(&file)?;
-                Ok::<_, CatalogueError>(true)
+                Ok::<_, CatalogueError>(Some(file.digest))
             })
             .await?;
-        if marked {
-            let name = self.catalogue.settings().topology.store_name(store);
-            tracing::warn!(store = %name, file = file.0, ?state, "a replica was marked");
+        if let Some(digest) = marked {
+            tracing::warn!(store = self.stores.name(store), %digest, ?state, "a replica was marked");
         }
-        Ok(marked)
+        Ok(marked.is_some())
     }
 }

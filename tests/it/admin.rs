@@ -5,5 +5,6 @@ mod house;
 mod leaving;
 mod links;
 mod maintenance;
+mod previews;
 mod scopes;
 mod stores;

@@ -155,23 +155,6 @@ fn wrong_usage_is_refused() {
     }
 }
 
-/// Command lines of the README: indented or in a fence, `hayloft …`, without what the shell adds.
-#[test]
-fn every_command_of_the_readme_is_accepted() {
-    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
-    let readme = std::fs::read_to_string(readme).expect("read the README");
-    let commands = readme.lines().filter_map(|line| line.trim_start().strip_prefix("hayloft "));
-    let mut seen = 0;
-    for command in commands {
-        let bare = command.split(['#', '>']).next().unwrap_or_default();
-        if let Err(e) = Cli::read(words(bare)) {
-            panic!("{command}\n{e}");
-        }
-        seen += 1;
-    }
-    assert!(seen > 20, "only {seen} commands were found");
-}
-
 fn visit(command: &clap::Command, path: &str, check: &mut impl FnMut(&clap::Command, &str)) {
     check(command, path);
     for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {

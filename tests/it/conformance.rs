@@ -340,10 +340,10 @@ async fn every_step_of_the_check_succeeds_and_leaves_nothing(
     store: &dyn Backend,
     _: Option<&Foreign>,
 ) {
-    let steps = store.check(Some(&marker())).await;
+    let steps = store.check(Some(&marker()), &|_| ()).await;
     assert!(steps.iter().all(|s| s.ok), "{steps:#?}");
     let other = Marker { store: "s-2".to_owned(), ..marker() };
-    let steps = store.check(Some(&other)).await;
+    let steps = store.check(Some(&other), &|_| ()).await;
     let problem = steps[0].problem.as_deref().unwrap_or_default();
     assert!(!steps[0].ok && problem.contains("s-1"), "{steps:#?}");
     store.delete_marker().await.expect("removed");

@@ -11,7 +11,8 @@ use async_trait::async_trait;
 use hayloft::catalogue::CatalogueError;
 use hayloft::domain::{Digest, FilePath, Policy};
 use hayloft::stores::{
-    Backend, Body, ByteStream, CheckStep, Marker, MemoryStore, ObjectStat, Page, StoreError, Stored,
+    Backend, Body, ByteStream, CheckStep, Marker, MemoryStore, ObjectStat, Page, StepSeen,
+    StoreError, Stored,
 };
 use hayloft::transfer::{Condition, Declared, UploadRequest};
 use tokio::sync::Notify;
@@ -104,8 +105,8 @@ impl Backend for Fused {
         self.inner.staging_dir()
     }
 
-    async fn check(&self, expected: Option<&Marker>) -> Vec<CheckStep> {
-        self.inner.check(expected).await
+    async fn check(&self, expected: Option<&Marker>, seen: StepSeen<'_>) -> Vec<CheckStep> {
+        self.inner.check(expected, seen).await
     }
 }
 

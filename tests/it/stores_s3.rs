@@ -271,7 +271,7 @@ async fn what_is_wrong_with_an_s3_configuration_is_said() {
             let put = store.put(&digest(&content), 10, body_of(&content)).await;
             assert!(matches!(put, Err(StoreError::Unavailable(_))), "{put:?}");
         }
-        let steps = store.check(None).await;
+        let steps = store.check(None, &|_| ()).await;
         assert!(!steps[0].ok, "{steps:?}");
         let remedy = steps[0].remedy.as_deref().unwrap_or_default();
         assert!(remedy.contains(word), "{remedy}");

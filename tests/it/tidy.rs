@@ -31,13 +31,14 @@ const TOP: [&str; 15] = [
 const GROUND: [&str; 4] = ["domain", "clock", "random", "api"];
 
 /// The rooms, each with those it may use besides itself.
-const LAYERS: [(&str, &[&[&str]]); 16] = [
+const LAYERS: [(&str, &[&[&str]]); 17] = [
     ("domain", &[]),
     ("clock", &[&["domain"]]),
     ("random", &[]),
+    ("histogram", &[]),
     ("planner", &[&["domain"]]),
     ("catalogue", &[&GROUND]),
-    ("stores", &[&["domain", "clock", "random"]]),
+    ("stores", &[&["domain", "clock", "random", "histogram"]]),
     // The steps of a store's check are shown as the store reports them.
     ("api", &[&["domain", "stores"]]),
     ("config", &[&["domain", "logging"]]),
@@ -47,7 +48,7 @@ const LAYERS: [(&str, &[&[&str]]); 16] = [
     // An operation is given the open instance; opening it is one too.
     ("ops", &[&GROUND, &BELOW_OPS, &["app"]]),
     ("app", &[&GROUND, &BELOW_OPS, &["ops"]]),
-    ("server", &[&GROUND, &BELOW_OPS, &["ops", "app", "logging"]]),
+    ("server", &[&GROUND, &BELOW_OPS, &["ops", "app", "logging", "histogram"]]),
     ("cli", &[&["domain", "api", "app", "config", "logging", "server"]]),
     ("main", &[]),
 ];

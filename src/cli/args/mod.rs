@@ -77,16 +77,32 @@ pub struct Global {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the server
+    ///
+    /// Serves files and the admin page over HTTP, the admin API on its socket, and runs maintenance
+    /// by the schedule. In an empty data directory it makes a new instance, and says what it made,
+    /// where the page is, and how to sign in.
     #[command(after_help = "Example: hayloft --config /etc/hayloft/config.toml serve\n\n\
                             SIGTERM ends it in order, SIGHUP reloads TLS files and the log level.")]
     Serve,
-    /// Check the configuration and print the effective values as TOML, without secrets
-    #[command(after_help = "Example: hayloft --config ./config.toml check-config")]
+    /// Check the configuration and the catalogue, and print the effective values as TOML
+    #[command(after_help = "Example: hayloft --config ./config.toml check-config\n\n\
+                            Secrets are not shown. While no server runs, the catalogue is opened as a \
+                            start would,\nan upgrade to this version's format included, without \
+                            changing it.")]
     CheckConfig,
-    /// Show stores, the last and the next run, and what needs attention
+    /// Show what is wrong and what there is: the command to look at first
+    ///
+    /// What does not work comes first, each with the command that mends it; then stores with their
+    /// use and limits, how many files are readable from two stores, one or none, the last and the
+    /// next run, and advice on settings. Without a server it looks at the catalogue itself. The
+    /// exit code says whether it could look, not how it is: for that, --json has `attention`.
     #[command(after_help = "Example: hayloft status --json | jq .safety")]
     Status,
     /// Prove that every recorded replica is there and every counter right
+    ///
+    /// Asks every store for every replica, recounts, and lists what no row names. With --read every
+    /// byte is read and hashed, which takes as long as that takes, and is traffic that remote
+    /// providers charge for.
     #[command(after_help = "Example: hayloft verify --read --repair\n\n\
                             Exits 1 for lost, missing or corrupt files and wrong counters.")]
     Verify {
@@ -98,9 +114,18 @@ pub enum Command {
         repair: bool,
     },
     /// Scopes and their links to stores
+    ///
+    /// A scope is a named set of files with stores, policies and tokens of its own. Its link to a
+    /// store has two priorities, for uploads and downloads, and a policy: have everything there
+    /// (populate), have nothing there (drain), nothing new (read-only), never read (write-only),
+    /// not more than so much (soft-max-size).
     #[command(subcommand)]
     Scope(ScopeCommand),
     /// Stores: directories and buckets
+    ///
+    /// A store is a named place for bytes: a directory on this machine, or a bucket of an S3 service
+    /// below a prefix. Its max-size is never exceeded; its soft-max-size is what maintenance brings
+    /// it back to. A store that cannot be used says which setting is wrong, and how that is known.
     #[command(
         subcommand,
         after_help = "`store create` and `store delete` are also known as create-file-store and \
@@ -112,6 +137,10 @@ pub enum Command {
     #[command(hide = true)]
     DeleteFileStore(StoreDeleteArgs),
     /// Run storage maintenance now, and look at past runs
+    ///
+    /// The vacuum makes the stores agree with the policies: it copies, verifies, and only then
+    /// removes, never the last readable copy. It runs by the schedule too. A second start attaches
+    /// to the run at work; an interrupt asks whether to detach or to cancel.
     #[command(
         visible_alias = "vacuum-file-store",
         after_help = "Examples:\n  hayloft vacuum --dry-run    what the next run would do\n  \
@@ -121,12 +150,24 @@ pub enum Command {
     )]
     Vacuum(VacuumArgs),
     /// Put, get and examine files
+    ///
+    /// A file has a path in a scope. The same bytes are stored once per store, whoever uploads them.
+    /// Deleted and replaced files can be brought back during the grace period.
     #[command(subcommand)]
     File(FileCommand),
     /// Access tokens for the HTTP interface
+    ///
+    /// A token has a role (read, write, admin), for one scope or the whole instance. Only its digest
+    /// is kept: it is shown once. The admin socket needs none.
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Receivers of notifications
+    #[command(subcommand)]
+    Notify(NotifyCommand),
     /// Take over files or settings from elsewhere
+    ///
+    /// Whole directories, or scopes and links from a list of workspaces; a list that contradicts
+    /// itself changes nothing.
     #[command(subcommand)]
     Import(ImportCommand),
     /// Print a completion script for a shell
@@ -221,6 +262,14 @@ pub enum TokenCommand {
     /// Print a one-time link that signs a browser in to the admin page
     #[command(after_help = "Example: hayloft token link")]
     Link,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum NotifyCommand {
+    /// Send a test to every receiver in the configuration
+    #[command(after_help = "Example: hayloft notify test\n\n\
+                            Exits 1 when a receiver did not take it, or none is configured.")]
+    Test,
 }
 
 #[derive(Debug, Subcommand)]

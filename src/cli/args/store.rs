@@ -136,7 +136,7 @@ pub struct S3Args {
     /// Where the server finds the key itself
     #[arg(
         long,
-        value_name = "env|file:PATH",
+        value_name = "env|file:PATH|systemd:NAME",
         conflicts_with_all = ["access_key_id", "secret_access_key_file"]
     )]
     pub credentials: Option<CredentialsArg>,

@@ -76,7 +76,7 @@ impl FromStr for Secret {
     }
 }
 
-/// `env` or `file:PATH`.
+/// `env`, `file:PATH` or `systemd:NAME`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CredentialsArg(pub String);
 
@@ -86,8 +86,8 @@ impl FromStr for CredentialsArg {
         match text.strip_prefix("file:") {
             Some(path) if path.starts_with('/') => Ok(Self(text.to_owned())),
             Some(_) => Err("the path after file: has to be absolute, as the server reads it"),
-            None if text == "env" => Ok(Self(text.to_owned())),
-            None => Err("write env, or file:PATH"),
+            None if text == "env" || text.starts_with("systemd:") => Ok(Self(text.to_owned())),
+            None => Err("write env, file:PATH, or systemd:NAME"),
         }
     }
 }

@@ -150,7 +150,8 @@ impl Drop for Partial {
         if !self.kept
             && let Err(e) = std::fs::remove_file(&self.beside)
         {
-            tracing::warn!("cannot remove {}: {e}", self.beside.display());
+            let file = self.beside.display();
+            tracing::warn!(%file, error = %e, "a temporary file cannot be removed");
         }
     }
 }

@@ -5,27 +5,30 @@ mod import;
 mod put;
 mod scope;
 pub mod server;
+pub mod status;
 mod store;
 mod vacuum;
 
 use anyhow::Result;
 
 use super::Ended;
-use super::args::{Command, FileCommand, ImportCommand, TokenCommand};
+use super::args::{Command, FileCommand, Global, ImportCommand, NotifyCommand, TokenCommand};
 use super::client::{Client, in_path, in_query};
 use super::output::{self, Output, Table};
 use crate::api::{
-    Explanation, FileView, SignInLink, Status, TokenCreate, TokenCreated, TokenView, VerifyReport,
-    VerifyRequest,
+    Explanation, FileView, NotifyTested, SignInLink, TokenCreate, TokenCreated, TokenView,
+    VerifyReport, VerifyRequest,
 };
 
 /// Carries out a command that needs a server (or the catalogue).
-pub async fn run(client: &Client, command: Command, output: Output) -> Result<Ended> {
+pub async fn run(
+    client: &Client,
+    global: &Global,
+    command: Command,
+    output: Output,
+) -> Result<Ended> {
     match command {
-        Command::Status => {
-            output.answer::<Status>(&client.get("status").await?, output::status)?;
-            Ok(Ended::Done)
-        }
+        Command::Status => status::run(client, global, output).await,
         Command::Verify { read, repair } => verify(client, read, repair, output).await,
         Command::Scope(command) => scope::run(client, command, output).await,
         Command::Store(command) => store::run(client, command, output).await,
@@ -34,6 +37,7 @@ pub async fn run(client: &Client, command: Command, output: Output) -> Result<En
         Command::Vacuum(args) => vacuum::run(client, &args, output).await,
         Command::File(command) => file(client, command, output).await,
         Command::Token(command) => token(client, command, output).await,
+        Command::Notify(NotifyCommand::Test) => test_receivers(client, output).await,
         Command::Import(ImportCommand::Workspaces { file }) => {
             import::workspaces(client, &file, output).await
         }
@@ -52,6 +56,22 @@ async fn verify(client: &Client, read: bool, repair: bool, output: Output) -> Re
     let answer = client.post("verify", &VerifyRequest { read, repair }).await?;
     output.answer::<VerifyReport>(&answer, output::verify)?;
     Ok(Ended::done_if(answer.read::<VerifyReport>()?.ok))
+}
+
+async fn test_receivers(client: &Client, output: Output) -> Result<Ended> {
+    let answer = client.act("notify/test").await?;
+    output.answer::<Vec<NotifyTested>>(&answer, receivers)?;
+    let tested: Vec<NotifyTested> = answer.read()?;
+    Ok(Ended::done_if(!tested.is_empty() && tested.iter().all(|one| one.delivered)))
+}
+
+fn receivers(list: &Vec<NotifyTested>) -> String {
+    let mut table = Table::new(&["KIND", "RECEIVER", "RESULT"]);
+    for one in list {
+        let result = one.problem.clone().unwrap_or_else(|| "delivered".to_owned());
+        table.row([one.kind.clone(), one.url.clone(), result]);
+    }
+    table.show_or("No receivers. Add a [[notify]] section to the configuration and restart")
 }
 
 async fn file(client: &Client, command: FileCommand, output: Output) -> Result<Ended> {

@@ -60,6 +60,11 @@ pub async fn create(client: &Client, args: StoreCreateArgs, output: Output) -> R
     let request = creation(args)?;
     let answer = client.post("stores", &request).await?;
     output.answer::<StoreView>(&answer, output::store)?;
+    output.note(&format!(
+        "Next: `hayloft store check {0}` proves that it does all that is needed; `hayloft scope manage \
+         SCOPE add-store {0}` lets a scope use it.",
+        request.name
+    ));
     Ok(Ended::Done)
 }
 

@@ -3,8 +3,10 @@
 pub mod progress;
 mod runs;
 mod scopes;
+mod status;
 mod stores;
 mod table;
+mod welcome;
 
 use std::io::{self, IsTerminal, Write};
 
@@ -13,10 +15,12 @@ use serde::de::DeserializeOwned;
 
 use super::client::Answer;
 
-pub use runs::{history, run, status, verify};
+pub use runs::{history, run, verify};
 pub use scopes::{explanation, file, link_notes, scope, scopes};
+pub use status::status;
 pub use stores::{check, deleted, evacuation, reconciled, store, stores, swept};
 pub use table::{Table, bytes, count, time};
+pub use welcome::welcome;
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy)]

@@ -2,7 +2,7 @@
 
 use super::scopes::moves;
 use super::table::{Table, bytes, count, or_dash, time, warnings};
-use crate::api::{Count, MoveAction, Outcome, Run, Status, VerifyFinding, VerifyReport};
+use crate::api::{Count, MoveAction, Outcome, Run, VerifyFinding, VerifyReport};
 
 /// How many findings of one kind are listed; `--json` has them all.
 const LISTED: usize = 20;
@@ -90,32 +90,6 @@ pub fn history(list: &Vec<Run>) -> String {
         ]);
     }
     table.show_or("No run yet.")
-}
-
-pub fn status(status: &Status) -> String {
-    let files = count(status.files, "file");
-    let safety = &status.safety;
-    let mut text = format!(
-        "Hayloft {}, since {}: {files}, {}\n\
-         readable replicas: none {}, one {}, two or more {}\n\n{}\n",
-        status.version,
-        time(status.started_at),
-        bytes(status.bytes),
-        safety.readable_0,
-        safety.readable_1,
-        safety.readable_2_or_more,
-        super::stores(&status.stores),
-    );
-    if let Some(id) = status.running {
-        text += &format!("\nRun {id} is at work: hayloft vacuum attaches to it.");
-    }
-    if let Some(run) = &status.last_run {
-        text += &format!("\nLast run, {}: {}", time(run.started_at), one_line(run));
-    }
-    if let Some(next) = status.next_run {
-        text += &format!("\nNext run: {}", time(next));
-    }
-    text + &warnings("", &status.warnings)
 }
 
 pub fn verify(report: &VerifyReport) -> String {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::super::audit::{Change, store_value};
+use super::super::vacuum::Previewed;
 use super::super::{Actor, OpError, find_store, names, s3_settings};
 use super::view::shown;
 use super::{check_limits, store_error};
@@ -50,6 +51,24 @@ pub async fn change(
         })
         .await?;
     shown(app, name).await
+}
+
+/// What the next run would do with the change and without it; nothing is changed. The change is
+/// checked like one that is made.
+pub async fn preview_change(
+    app: &Arc<App>,
+    actor: &Actor,
+    name: &StoreName,
+    change: &StoreChange,
+) -> Result<Previewed, OpError> {
+    actor.require_instance_admin()?;
+    let mut topology = app.catalogue.settings().topology.clone();
+    let old = find_store(&topology, name)?;
+    let new = changed(old, change)?;
+    check_reach(app, old, &new).await?;
+    check_instance_wide(&topology, old, &new)?;
+    topology.stores.insert(new.id, new);
+    Previewed::of(app, topology).await
 }
 
 fn changed(old: &Store, change: &StoreChange) -> Result<Store, OpError> {

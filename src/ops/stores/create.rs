@@ -15,13 +15,13 @@ use tokio::sync::Mutex;
 use super::super::audit::{Change, store_value};
 use super::super::{Actor, OpError, blocking, s3_settings};
 use super::view::shown;
-use super::{check_limits, store_error};
+use super::{check_limits, store_error, writable};
 use crate::api::{StoreCreate, StoreView};
 use crate::app::App;
 use crate::catalogue::{CatalogueError, Tx};
 use crate::domain::{BackendConfig, LocalConfig, Store, StoreId, StoreName, Timestamp, Topology};
 use crate::random;
-use crate::stores::{self, Backend, LocalStore};
+use crate::stores::{self, Backend, LocalStore, StoreError};
 use crate::transfer::marker_of;
 
 /// The id of the store that is being made: its adoptions are cleared when it never came to be.
@@ -73,6 +73,20 @@ pub async fn create(
 fn taken(name: &StoreName) -> OpError {
     let detail = format!("there is a store {name} already: choose another name");
     OpError::refused("store-exists", detail)
+}
+
+/// Why a store could not be founded: what its place answered.
+fn not_made(name: &StoreName, error: &StoreError) -> OpError {
+    let why = match error {
+        StoreError::Unavailable(why) => why.clone(),
+        other => other.to_string(),
+    };
+    match store_error(name, error) {
+        OpError::Store { kind, .. } => {
+            OpError::Store { kind, detail: format!("store {name} was not made: {why}") }
+        }
+        other => other,
+    }
 }
 
 fn config(app: &App, request: &StoreCreate) -> Result<(BackendConfig, Option<LocalRoot>), OpError> {
@@ -133,9 +147,9 @@ impl LocalRoot {
         let parent = root.parent().and_then(|p| fs::canonicalize(p).ok());
         match (parent, root.file_name()) {
             (Some(parent), Some(name)) => Ok(Self { path: parent.join(name), exists: false }),
-            _ => Err(OpError::Invalid(format!(
-                "the directory above {shown} does not exist: make it, or mount the disk that has it"
-            ))),
+            _ => Err(OpError::Invalid(writable::hidden(root).unwrap_or_else(|| {
+                format!("the directory above {shown} does not exist: make it, or mount the disk that has it")
+            }))),
         }
     }
 
@@ -159,10 +173,13 @@ impl LocalRoot {
     }
 
     fn make(&self, name: &StoreName) -> Result<(), OpError> {
+        if let Some(detail) = writable::obstacle(&self.path, self.exists) {
+            return Err(OpError::Store { kind: "store-unavailable", detail });
+        }
         if self.exists {
             return Ok(());
         }
-        LocalStore::create(&self.path).map(drop).map_err(|e| store_error(name, &e))
+        LocalStore::create(&self.path).map(drop).map_err(|e| not_made(name, &e))
     }
 
     /// Takes back an empty directory that was made for a store which did not come to be.
@@ -222,7 +239,7 @@ async fn occupy(
     place: &Place,
     also: fn(&mut Tx<'_>) -> Result<(), CatalogueError>,
 ) -> Result<StoreId, OpError> {
-    let backend = stores::open(&place.backend).map_err(|e| store_error(&place.name, &e))?;
+    let backend = stores::open(&place.backend).map_err(|e| not_made(&place.name, &e))?;
     inspect(app, place, backend.as_ref()).await?;
     let id = app.catalogue.write(begin).await?;
     let store = Store {
@@ -261,7 +278,7 @@ fn clear(tx: &mut Tx<'_>) -> Result<(), CatalogueError> {
 
 /// Whether the location may be taken.
 async fn inspect(app: &App, place: &Place, backend: &dyn Backend) -> Result<(), OpError> {
-    let failed = |e| store_error(&place.name, &e);
+    let failed = |e| not_made(&place.name, &e);
     let location = place.backend.location();
     let empty = match backend.read_marker().await.map_err(failed)? {
         None => backend.is_empty().await.map_err(failed)?,
@@ -307,7 +324,7 @@ async fn settle(
     backend: &dyn Backend,
     also: fn(&mut Tx<'_>) -> Result<(), CatalogueError>,
 ) -> Result<(), OpError> {
-    let failed = |e| store_error(&place.name, &e);
+    let failed = |e| not_made(&place.name, &e);
     if place.adopt {
         adopt(app, store, backend).await?;
     }
@@ -339,7 +356,7 @@ async fn adopt(app: &App, store: &Store, backend: &dyn Backend) -> Result<(), Op
     let mut after = None;
     loop {
         let listed = backend.list(after.as_ref(), PAGE).await;
-        let page = listed.map_err(|e| store_error(&store.name, &e))?;
+        let page = listed.map_err(|e| not_made(&store.name, &e))?;
         let (id, objects) = (store.id, page.objects);
         app.catalogue
             .write(move |tx| {

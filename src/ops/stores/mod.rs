@@ -4,13 +4,14 @@ mod change;
 mod create;
 mod delete;
 mod view;
+mod writable;
 
-pub use change::change;
+pub use change::{change, preview_change};
 pub use create::create;
 pub(super) use create::{Place, found};
 pub use delete::{delete, preview};
-pub(super) use view::{all, disk_facts};
-pub use view::{list, show};
+pub(super) use view::{all, all_as_known, disk_facts, health};
+pub use view::{glance, list, show};
 
 use std::sync::Arc;
 
@@ -18,16 +19,27 @@ use super::{Actor, OpError, find_store};
 use crate::api::StoreCheck;
 use crate::app::App;
 use crate::domain::StoreName;
-use crate::stores::StoreError;
+use crate::stores::{StepSeen, StoreError};
 use crate::transfer::marker_of;
 
 /// Proves that a store works, with a probe object that is removed again.
 pub async fn check(app: &Arc<App>, actor: &Actor, name: &StoreName) -> Result<StoreCheck, OpError> {
+    check_seen(app, actor, name, &|_| ()).await
+}
+
+/// The same for who wants to see each step as soon as it is over.
+pub async fn check_seen(
+    app: &Arc<App>,
+    actor: &Actor,
+    name: &StoreName,
+    seen: StepSeen<'_>,
+) -> Result<StoreCheck, OpError> {
     actor.require_instance_admin()?;
     let settings = app.catalogue.settings();
     let store = find_store(&settings.topology, name)?;
     let open = app.transfer.stores.get(store.id).map_err(|e| store_error(name, &e))?;
-    let steps = open.backend.check(Some(&marker_of(app.catalogue.instance(), store))).await;
+    let marker = marker_of(app.catalogue.instance(), store);
+    let steps = open.backend.check(Some(&marker), seen).await;
     app.transfer.stores.look(store.id).await;
     let ok = steps.iter().all(|s| s.ok);
     Ok(StoreCheck { store: name.clone(), ok, steps })

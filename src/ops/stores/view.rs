@@ -17,6 +17,8 @@ use crate::transfer::HealthState;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The same for one that was seen ill: whoever looks again and again is not to wait for it.
 const LITTLE_PATIENCE: Duration = Duration::from_secs(1);
+/// How long a page waits for stores.
+const GLANCE: Duration = Duration::from_millis(10);
 const DAYS: u32 = 7;
 const DAY: i64 = 86_400;
 
@@ -25,14 +27,34 @@ pub async fn list(app: &Arc<App>, actor: &Actor) -> Result<Vec<StoreView>, OpErr
     all(app).await
 }
 
-/// Every store, in name order.
+/// Every store, in name order, as it was last seen: for a page that waits for none.
+pub async fn glance(app: &Arc<App>, actor: &Actor) -> Result<Vec<StoreView>, OpError> {
+    actor.require_instance_admin()?;
+    all_as_known(app).await
+}
+
+/// Every store, in name order, looked at now.
 pub async fn all(app: &Arc<App>) -> Result<Vec<StoreView>, OpError> {
     let settings = app.catalogue.settings();
-    let mut looks = Vec::new();
-    for id in settings.topology.stores.keys().copied() {
-        looks.push(look(app, id));
-    }
+    let looks = settings.topology.stores.keys().map(|id| look(app, *id));
     futures_util::future::join_all(looks).await;
+    views(app).await
+}
+
+/// Every store, in name order, as it was last seen; a look begins that the next call profits from.
+pub async fn all_as_known(app: &Arc<App>) -> Result<Vec<StoreView>, OpError> {
+    let settings = app.catalogue.settings();
+    let looks = settings.topology.stores.keys().map(|id| {
+        let (stores, id) = (Arc::clone(&app.transfer), *id);
+        tokio::spawn(async move { stores.stores.check(id).await })
+    });
+    let looks: Vec<_> = looks.collect();
+    // A disk answers at once, a bucket does not.
+    tokio::time::timeout(GLANCE, futures_util::future::join_all(looks)).await.ok();
+    views(app).await
+}
+
+async fn views(app: &Arc<App>) -> Result<Vec<StoreView>, OpError> {
     blocking(app, |app| {
         let settings = app.catalogue.settings();
         let stores = settings.topology.stores_by_name();
@@ -121,7 +143,7 @@ fn scopes(
     Ok(all)
 }
 
-fn health(app: &App, id: StoreId) -> Health {
+pub(in crate::ops) fn health(app: &App, id: StoreId) -> Health {
     match app.transfer.stores.get(id) {
         Ok(open) => open.health(),
         Err(error) => Health {

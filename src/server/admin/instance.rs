@@ -10,7 +10,7 @@ use utoipa::IntoParams;
 
 use super::openapi::{Errors, document};
 use super::{Answer, Failure, InputList, Query, Who};
-use crate::api::{AuditEntry, Status, Workspace, WorkspacesImported};
+use crate::api::{AuditEntry, NotifyTested, Status, Workspace, WorkspacesImported};
 use crate::app::App;
 use crate::ops;
 
@@ -35,9 +35,11 @@ pub async fn status(State(app): State<Arc<App>>, Who(actor): Who) -> Answer<Json
 #[into_params(parameter_in = Query)]
 pub struct AuditPage {
     /// The id of the last entry of the page before.
+    #[param(format = "uint64")]
     after: Option<u64>,
-    /// Entries, at most 1000.
-    limit: Option<usize>,
+    /// Entries, 1 to 1000.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u16>,
 }
 
 /// Changes by API, command line and page, newest first.
@@ -48,7 +50,21 @@ pub async fn audit(
     Who(actor): Who,
     Query(page): Query<AuditPage>,
 ) -> Answer<Json<Vec<AuditEntry>>> {
-    Ok(Json(ops::audit::list(&app, &actor, page.after, page.limit).await?))
+    if page.limit.is_some_and(|limit| !(1..=1000).contains(&limit)) {
+        return Err(Failure::invalid("malformed-query", "limit is 1 to 1000"));
+    }
+    let limit = page.limit.map(usize::from);
+    Ok(Json(ops::audit::list(&app, &actor, page.after, limit).await?))
+}
+
+/// Sends a test to every receiver of notifications, once, and says what became of it.
+#[utoipa::path(post, path = "/api/v1/notify/test", tag = "instance",
+    responses((status = 200, body = [NotifyTested]), Errors))]
+pub async fn test_receivers(
+    State(app): State<Arc<App>>,
+    Who(actor): Who,
+) -> Answer<Json<Vec<NotifyTested>>> {
+    Ok(Json(ops::notify::test(&app, &actor).await?))
 }
 
 /// Makes scopes and links from workspaces; on any error nothing is changed.

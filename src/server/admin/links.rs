@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use super::openapi::Errors;
 use super::scopes::Forced;
 use super::{Answer, Input, Names, Query, Who};
-use crate::api::{LinkChange, LinkView};
+use crate::api::{ChangePreview, LinkChange, LinkView};
 use crate::app::App;
 use crate::domain::{ScopeName, StoreName};
 use crate::ops;
@@ -19,7 +19,7 @@ const NOTICE: HeaderName = HeaderName::from_static("hayloft-notice");
 
 /// The links of a scope in upload order. For admins of the scope too.
 #[utoipa::path(get, path = "/api/v1/scopes/{scope}/stores", tag = "links",
-    params(("scope" = String, Path)),
+    params(("scope" = ScopeName, Path)),
     responses((status = 200, body = [LinkView]), Errors))]
 pub async fn list(
     State(app): State<Arc<App>>,
@@ -31,7 +31,7 @@ pub async fn list(
 
 /// One link. For admins of the scope too.
 #[utoipa::path(get, path = "/api/v1/scopes/{scope}/stores/{store}", tag = "links",
-    params(("scope" = String, Path), ("store" = String, Path)),
+    params(("scope" = ScopeName, Path), ("store" = StoreName, Path)),
     responses((status = 200, body = LinkView), Errors))]
 pub async fn show(
     State(app): State<Arc<App>>,
@@ -43,7 +43,7 @@ pub async fn show(
 
 /// Links a store to a scope.
 #[utoipa::path(put, path = "/api/v1/scopes/{scope}/stores/{store}", tag = "links",
-    params(("scope" = String, Path), ("store" = String, Path)), request_body = LinkChange,
+    params(("scope" = ScopeName, Path), ("store" = StoreName, Path)), request_body = Option<LinkChange>,
     responses((status = 201, body = LinkView), Errors))]
 pub async fn add(
     State(app): State<Arc<App>>,
@@ -57,7 +57,7 @@ pub async fn add(
 
 /// Changes a link: what is absent stays, null unsets.
 #[utoipa::path(patch, path = "/api/v1/scopes/{scope}/stores/{store}", tag = "links",
-    params(("scope" = String, Path), ("store" = String, Path)), request_body = LinkChange,
+    params(("scope" = ScopeName, Path), ("store" = StoreName, Path)), request_body = Option<LinkChange>,
     responses((status = 200, body = LinkView), Errors))]
 pub async fn edit(
     State(app): State<Arc<App>>,
@@ -68,10 +68,25 @@ pub async fn edit(
     Ok(Json(ops::links::edit(&app, &actor, &scope, &store, &change).await?))
 }
 
+/// What the next run would do with this change, and without it; nothing is changed. The change is
+/// refused like one that is made.
+#[utoipa::path(post, path = "/api/v1/scopes/{scope}/stores/{store}/preview", tag = "links",
+    params(("scope" = ScopeName, Path), ("store" = StoreName, Path)), request_body = Option<LinkChange>,
+    responses((status = 200, body = ChangePreview), Errors))]
+pub async fn preview(
+    State(app): State<Arc<App>>,
+    Who(actor): Who,
+    Names((scope, store)): Names<(ScopeName, StoreName)>,
+    Input(change): Input<LinkChange>,
+) -> Answer<Json<ChangePreview>> {
+    let previewed = ops::links::preview(&app, &actor, &scope, &store, &change).await?;
+    Ok(Json(super::vacuum::in_sums(&previewed)))
+}
+
 /// Unlinks a store, unless files of the scope would become unreadable. The header `Hayloft-Notice`
 /// says which replicas will go.
 #[utoipa::path(delete, path = "/api/v1/scopes/{scope}/stores/{store}", tag = "links",
-    params(("scope" = String, Path), ("store" = String, Path), Forced),
+    params(("scope" = ScopeName, Path), ("store" = StoreName, Path), Forced),
     responses((status = 204), Errors))]
 pub async fn remove(
     State(app): State<Arc<App>>,

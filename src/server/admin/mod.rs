@@ -13,7 +13,8 @@ mod tokens;
 mod vacuum;
 
 use super::errors::Failure;
-use extract::{Input, InputList, Names, Query, Who};
+pub use extract::Names;
+use extract::{Input, InputList, Query, Who};
 
 pub use openapi::document;
 pub use routes::router;

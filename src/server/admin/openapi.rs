@@ -60,12 +60,21 @@ pub(super) enum Errors {
     /// The state of things forbids it; `type` names the rule, `detail` says what to do.
     #[response(status = 409, content_type = "application/problem+json")]
     Refused(Problem),
+    /// The body is larger than any that makes sense here.
+    #[response(status = 413, content_type = "application/problem+json")]
+    TooLarge(Problem),
+    /// Too many attempts with bad credentials from this address: wait a minute.
+    #[response(status = 429, content_type = "application/problem+json")]
+    TooManyAttempts(Problem),
     /// A defect, or a broken machine.
     #[response(status = 500, content_type = "application/problem+json")]
     Internal(Problem),
     /// A store cannot be used now, or the server is shutting down.
     #[response(status = 503, content_type = "application/problem+json")]
     Unavailable(Problem),
+    /// The disk of the catalogue, or a store, is full.
+    #[response(status = 507, content_type = "application/problem+json")]
+    Full(Problem),
 }
 
 #[cfg(test)]

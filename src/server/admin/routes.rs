@@ -23,7 +23,17 @@ macro_rules! routes {
         #[openapi(
             info(title = "Hayloft", description = "Storage appliance for one server."),
             paths($($room::$handler),*),
-            components(schemas(crate::api::Problem, crate::api::Listing, crate::api::Uploaded)),
+            components(schemas(
+                crate::api::Problem,
+                crate::api::Listing,
+                crate::api::Uploaded,
+                // Parameters name these, and utoipa does not collect what only they name.
+                crate::domain::Digest,
+                crate::domain::FilePath,
+                crate::domain::ScopeName,
+                crate::domain::StoreName,
+                vacuum::RunId,
+            )),
             modifiers(&Access)
         )]
         pub(super) struct Routes;
@@ -38,6 +48,7 @@ routes! {
     get "/api/openapi.json" => instance::openapi;
     get "/api/v1/status" => instance::status;
     get "/api/v1/audit" => instance::audit;
+    post "/api/v1/notify/test" => instance::test_receivers;
     post "/api/v1/import/workspaces" => instance::import_workspaces;
     get "/api/v1/scopes" => scopes::list;
     post "/api/v1/scopes" => scopes::create;
@@ -53,18 +64,21 @@ routes! {
     put "/api/v1/scopes/{scope}/stores/{store}" => links::add;
     patch "/api/v1/scopes/{scope}/stores/{store}" => links::edit;
     delete "/api/v1/scopes/{scope}/stores/{store}" => links::remove;
+    post "/api/v1/scopes/{scope}/stores/{store}/preview" => links::preview;
     get "/api/v1/stores" => stores::list;
     post "/api/v1/stores" => stores::create;
     get "/api/v1/stores/{store}" => stores::show;
     patch "/api/v1/stores/{store}" => stores::change;
     delete "/api/v1/stores/{store}" => stores::delete;
     get "/api/v1/stores/{store}/deletion" => stores::deletion;
+    post "/api/v1/stores/{store}/preview" => stores::preview;
     post "/api/v1/stores/{store}/check" => stores::check;
     get "/api/v1/stores/{store}/evacuation" => stores::evacuation;
     post "/api/v1/stores/{store}/reconcile" => vacuum::reconcile;
     post "/api/v1/stores/{store}/sweep" => vacuum::sweep;
     post "/api/v1/verify" => vacuum::verify;
     get "/api/v1/vacuum/plan" => vacuum::plan;
+    get "/api/v1/vacuum/preview" => vacuum::preview;
     get "/api/v1/vacuum/runs" => vacuum::list;
     post "/api/v1/vacuum/runs" => vacuum::start;
     get "/api/v1/vacuum/runs/{id}" => vacuum::show;

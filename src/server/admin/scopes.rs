@@ -45,7 +45,7 @@ pub async fn create(
 
 /// A scope with its links in upload order. For admins of the scope too.
 #[utoipa::path(get, path = "/api/v1/scopes/{scope}", tag = "scopes",
-    params(("scope" = String, Path)),
+    params(("scope" = ScopeName, Path)),
     responses((status = 200, body = ScopeView), Errors))]
 pub async fn show(
     State(app): State<Arc<App>>,
@@ -57,7 +57,7 @@ pub async fn show(
 
 /// Changes what is the scope's own.
 #[utoipa::path(patch, path = "/api/v1/scopes/{scope}", tag = "scopes",
-    params(("scope" = String, Path)), request_body = ScopeChange,
+    params(("scope" = ScopeName, Path)), request_body = Option<ScopeChange>,
     responses((status = 200, body = ScopeView), Errors))]
 pub async fn change(
     State(app): State<Arc<App>>,
@@ -70,7 +70,7 @@ pub async fn change(
 
 /// Deletes a scope without entries and links; with `force`, deletes those too.
 #[utoipa::path(delete, path = "/api/v1/scopes/{scope}", tag = "scopes",
-    params(("scope" = String, Path), Forced),
+    params(("scope" = ScopeName, Path), Forced),
     responses((status = 204), Errors))]
 pub async fn delete(
     State(app): State<Arc<App>>,
@@ -84,7 +84,7 @@ pub async fn delete(
 
 /// Makes a store the first for uploads, and links it if need be.
 #[utoipa::path(post, path = "/api/v1/scopes/{scope}/default-store", tag = "scopes",
-    params(("scope" = String, Path)), request_body = DefaultStore,
+    params(("scope" = ScopeName, Path)), request_body = DefaultStore,
     responses((status = 200, body = ScopeView), Errors))]
 pub async fn default_store(
     State(app): State<Arc<App>>,
@@ -97,7 +97,7 @@ pub async fn default_store(
 
 /// A file and its replicas. For admins of the scope too.
 #[utoipa::path(get, path = "/api/v1/scopes/{scope}/files/{path}", tag = "files",
-    params(("scope" = String, Path), ("path" = String, Path, description = "may contain `/`")),
+    params(("scope" = ScopeName, Path), ("path" = FilePath, Path, description = "may contain `/`")),
     responses((status = 200, body = FileView), Errors))]
 pub async fn show_file(
     State(app): State<Arc<App>>,
@@ -110,7 +110,7 @@ pub async fn show_file(
 /// Why a file's replicas are where they are, and what the next run would do with it. For admins of
 /// the scope too.
 #[utoipa::path(get, path = "/api/v1/scopes/{scope}/explain/{path}", tag = "files",
-    params(("scope" = String, Path), ("path" = String, Path, description = "may contain `/`")),
+    params(("scope" = ScopeName, Path), ("path" = FilePath, Path, description = "may contain `/`")),
     responses((status = 200, body = Explanation), Errors))]
 pub async fn explain_file(
     State(app): State<Arc<App>>,
@@ -122,7 +122,7 @@ pub async fn explain_file(
 
 /// Brings the newest deleted file of a path back. For writers of the scope too.
 #[utoipa::path(post, path = "/api/v1/scopes/{scope}/undelete/{path}", tag = "files",
-    params(("scope" = String, Path), ("path" = String, Path, description = "may contain `/`")),
+    params(("scope" = ScopeName, Path), ("path" = FilePath, Path, description = "may contain `/`")),
     responses((status = 200, body = FileView), Errors))]
 pub async fn undelete_file(
     State(app): State<Arc<App>>,

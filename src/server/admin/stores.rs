@@ -11,7 +11,9 @@ use utoipa::IntoParams;
 use super::openapi::Errors;
 use super::scopes::Forced;
 use super::{Answer, Input, Names, Query, Who};
-use crate::api::{Evacuation, StoreChange, StoreCheck, StoreCreate, StoreDeleted, StoreView};
+use crate::api::{
+    ChangePreview, Evacuation, StoreChange, StoreCheck, StoreCreate, StoreDeleted, StoreView,
+};
 use crate::app::App;
 use crate::domain::StoreName;
 use crate::ops;
@@ -38,7 +40,7 @@ pub async fn create(
 
 /// A store.
 #[utoipa::path(get, path = "/api/v1/stores/{store}", tag = "stores",
-    params(("store" = String, Path)),
+    params(("store" = StoreName, Path)),
     responses((status = 200, body = StoreView), Errors))]
 pub async fn show(
     State(app): State<Arc<App>>,
@@ -50,7 +52,7 @@ pub async fn show(
 
 /// Changes limits, sharing and S3 settings: what is absent stays, null unsets a limit.
 #[utoipa::path(patch, path = "/api/v1/stores/{store}", tag = "stores",
-    params(("store" = String, Path)), request_body = StoreChange,
+    params(("store" = StoreName, Path)), request_body = Option<StoreChange>,
     responses((status = 200, body = StoreView), Errors))]
 pub async fn change(
     State(app): State<Arc<App>>,
@@ -64,7 +66,7 @@ pub async fn change(
 /// Deletes a store without replicas and links; with `force`, forgets what it holds without
 /// contacting it and reports what was lost.
 #[utoipa::path(delete, path = "/api/v1/stores/{store}", tag = "stores",
-    params(("store" = String, Path), Forced),
+    params(("store" = StoreName, Path), Forced),
     responses((status = 200, body = StoreDeleted), Errors))]
 pub async fn delete(
     State(app): State<Arc<App>>,
@@ -77,7 +79,7 @@ pub async fn delete(
 
 /// What a forced deletion would lose; nothing is changed.
 #[utoipa::path(get, path = "/api/v1/stores/{store}/deletion", tag = "stores",
-    params(("store" = String, Path)),
+    params(("store" = StoreName, Path)),
     responses((status = 200, body = StoreDeleted), Errors))]
 pub async fn deletion(
     State(app): State<Arc<App>>,
@@ -87,9 +89,24 @@ pub async fn deletion(
     Ok(Json(ops::stores::preview(&app, &actor, &store).await?))
 }
 
+/// What the next run would do with this change, and without it; nothing is changed. The change is
+/// refused like one that is made.
+#[utoipa::path(post, path = "/api/v1/stores/{store}/preview", tag = "stores",
+    params(("store" = StoreName, Path)), request_body = Option<StoreChange>,
+    responses((status = 200, body = ChangePreview), Errors))]
+pub async fn preview(
+    State(app): State<Arc<App>>,
+    Who(actor): Who,
+    Names(store): Names<StoreName>,
+    Input(change): Input<StoreChange>,
+) -> Answer<Json<ChangePreview>> {
+    let previewed = ops::stores::preview_change(&app, &actor, &store, &change).await?;
+    Ok(Json(super::vacuum::in_sums(&previewed)))
+}
+
 /// Proves that a store works, with a probe object that is removed again.
 #[utoipa::path(post, path = "/api/v1/stores/{store}/check", tag = "stores",
-    params(("store" = String, Path)),
+    params(("store" = StoreName, Path)),
     responses((status = 200, body = StoreCheck), Errors))]
 pub async fn check(
     State(app): State<Arc<App>>,
@@ -110,7 +127,7 @@ pub struct Listed {
 
 /// Whether the store can be given up, and what to do until it can.
 #[utoipa::path(get, path = "/api/v1/stores/{store}/evacuation", tag = "stores",
-    params(("store" = String, Path), Listed),
+    params(("store" = StoreName, Path), Listed),
     responses((status = 200, body = Evacuation), Errors))]
 pub async fn evacuation(
     State(app): State<Arc<App>>,

@@ -11,14 +11,40 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::{Stream, stream};
 use serde::Deserialize;
 use tokio::sync::watch::Receiver;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 use super::openapi::Errors;
 use super::{Answer, Failure, Input, Names, Query, Who};
-use crate::api::{ReconcileReport, Run, SweepReport, SweepRequest, VerifyReport, VerifyRequest};
+use crate::api::{
+    ChangePreview, Preview, ReconcileReport, Run, SweepReport, SweepRequest, VerifyReport,
+    VerifyRequest,
+};
 use crate::app::App;
 use crate::domain::StoreName;
-use crate::ops::vacuum::{self, Control, Which};
+use crate::ops::vacuum::{self, Control, Previewed, Which};
+
+/// The number of a run, or `current`.
+#[derive(ToSchema)]
+#[schema(value_type = String, pattern = "^(?:[0-9]{1,18}|current)$")]
+#[expect(dead_code, reason = "describes a parameter, is never made")]
+pub(super) struct RunId(String);
+
+/// One event of the stream.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes an answer, is never made")]
+struct RunEvent {
+    event: RunEventKind,
+    /// The run as JSON.
+    data: String,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "describes an answer, is never made")]
+enum RunEventKind {
+    Progress,
+    Finished,
+}
 
 /// At least so long between two events: people cannot read faster.
 const PACE: Duration = Duration::from_millis(200);
@@ -28,8 +54,9 @@ fn which(id: &str) -> Result<Which, Failure> {
     match (id, id.parse()) {
         ("current", _) => Ok(Which::Current),
         (_, Ok(id)) => Ok(Which::Id(id)),
-        (_, Err(_)) => Err(Failure::invalid(
-            "invalid-request",
+        (_, Err(_)) => Err(Failure::new(
+            StatusCode::NOT_FOUND,
+            "unknown-run",
             format!("{id:?} is not the number of a run, nor the word `current`"),
         )),
     }
@@ -40,6 +67,19 @@ fn which(id: &str) -> Result<Which, Failure> {
     responses((status = 200, body = Run), Errors))]
 pub async fn plan(State(app): State<Arc<App>>, Who(actor): Who) -> Answer<Json<Run>> {
     Ok(Json(vacuum::plan(&app, &actor).await?))
+}
+
+/// The same in sums, without the moves. An answer of the last seconds will do, and of the last minutes
+/// where looking takes long; `at` says from when it is.
+#[utoipa::path(get, path = "/api/v1/vacuum/preview", tag = "vacuum",
+    responses((status = 200, body = Preview), Errors))]
+pub async fn preview(State(app): State<Arc<App>>, Who(actor): Who) -> Answer<Json<Preview>> {
+    Ok(Json(vacuum::preview(&app, &actor).await?.in_sums()))
+}
+
+/// Two previews in sums, for an answer.
+pub(super) fn in_sums(previewed: &Previewed) -> ChangePreview {
+    ChangePreview { before: previewed.before.in_sums(), after: previewed.after.in_sums() }
 }
 
 /// The last 100 runs, newest first.
@@ -70,7 +110,7 @@ pub struct Detail {
 
 /// A run by its number, or the `current` one.
 #[utoipa::path(get, path = "/api/v1/vacuum/runs/{id}", tag = "vacuum",
-    params(("id" = String, Path), Detail),
+    params(("id" = RunId, Path), Detail),
     responses((status = 200, body = Run), Errors))]
 pub async fn show(
     State(app): State<Arc<App>>,
@@ -83,7 +123,7 @@ pub async fn show(
 
 /// Cancels a run between files.
 #[utoipa::path(delete, path = "/api/v1/vacuum/runs/{id}", tag = "vacuum",
-    params(("id" = String, Path)),
+    params(("id" = RunId, Path)),
     responses((status = 202, body = Run), Errors))]
 pub async fn cancel(
     State(app): State<Arc<App>>,
@@ -96,7 +136,7 @@ pub async fn cancel(
 
 /// Holds a run between files, also across a restart.
 #[utoipa::path(post, path = "/api/v1/vacuum/runs/{id}/pause", tag = "vacuum",
-    params(("id" = String, Path)),
+    params(("id" = RunId, Path)),
     responses((status = 200, body = Run), Errors))]
 pub async fn pause(
     State(app): State<Arc<App>>,
@@ -108,7 +148,7 @@ pub async fn pause(
 
 /// Lets a paused run go on.
 #[utoipa::path(post, path = "/api/v1/vacuum/runs/{id}/resume", tag = "vacuum",
-    params(("id" = String, Path)),
+    params(("id" = RunId, Path)),
     responses((status = 200, body = Run), Errors))]
 pub async fn resume(
     State(app): State<Arc<App>>,
@@ -120,8 +160,8 @@ pub async fn resume(
 
 /// A run's progress as server-sent events: `progress` with the run, and `finished` at its end.
 #[utoipa::path(get, path = "/api/v1/vacuum/runs/{id}/events", tag = "vacuum",
-    params(("id" = String, Path)),
-    responses((status = 200, body = Run, content_type = "text/event-stream",
+    params(("id" = RunId, Path)),
+    responses((status = 200, body = RunEvent, content_type = "text/event-stream",
         description = "`event: progress` or `event: finished`, data: the run"), Errors))]
 pub async fn events(
     State(app): State<Arc<App>>,
@@ -163,7 +203,7 @@ async fn advance(next: Next) -> Option<(Result<Event, Infallible>, Next)> {
 
 /// Removes orphans of a store.
 #[utoipa::path(post, path = "/api/v1/stores/{store}/sweep", tag = "stores",
-    params(("store" = String, Path)), request_body = SweepRequest,
+    params(("store" = StoreName, Path)), request_body = Option<SweepRequest>,
     responses((status = 200, body = SweepReport), Errors))]
 pub async fn sweep(
     State(app): State<Arc<App>>,
@@ -176,7 +216,7 @@ pub async fn sweep(
 
 /// Takes a store as it is, whatever its marker says.
 #[utoipa::path(post, path = "/api/v1/stores/{store}/reconcile", tag = "stores",
-    params(("store" = String, Path)),
+    params(("store" = StoreName, Path)),
     responses((status = 200, body = ReconcileReport), Errors))]
 pub async fn reconcile(
     State(app): State<Arc<App>>,
@@ -187,7 +227,7 @@ pub async fn reconcile(
 }
 
 /// Recounts, looks at every replica, and heals when asked.
-#[utoipa::path(post, path = "/api/v1/verify", tag = "instance", request_body = VerifyRequest,
+#[utoipa::path(post, path = "/api/v1/verify", tag = "instance", request_body = Option<VerifyRequest>,
     responses((status = 200, body = VerifyReport), Errors))]
 pub async fn verify(
     State(app): State<Arc<App>>,

@@ -8,7 +8,9 @@ use axum::body::HttpBody;
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 
-use crate::server::metrics::{Metrics, UnderWay};
+use crate::domain::{Digest, ScopeId, StoreId};
+use crate::server::metrics::UnderWay;
+use crate::server::site::Site;
 use crate::stores::{ByteStream, StoreError};
 
 /// Exactly `remaining` bytes, or an error that ends the connection: a client must never take a
@@ -16,14 +18,31 @@ use crate::stores::{ByteStream, StoreError};
 pub struct FileBody {
     stream: ByteStream,
     remaining: u64,
-    metrics: Arc<Metrics>,
+    site: Arc<Site>,
+    about: About,
     _under_way: UnderWay,
 }
 
+/// What is sent, for the log.
+#[derive(Debug, Clone, Copy)]
+pub struct About {
+    pub scope: ScopeId,
+    pub store: StoreId,
+    pub digest: Digest,
+}
+
 impl FileBody {
-    pub fn new(stream: ByteStream, length: u64, metrics: Arc<Metrics>) -> Self {
-        let under_way = metrics.download();
-        Self { stream, remaining: length, metrics, _under_way: under_way }
+    pub fn new(stream: ByteStream, length: u64, site: Arc<Site>, about: About) -> Self {
+        let under_way = site.metrics.download();
+        Self { stream, remaining: length, site, about, _under_way: under_way }
+    }
+
+    fn log(&self, error: &StoreError) {
+        let settings = self.site.app.catalogue.settings();
+        let About { scope, store, digest } = self.about;
+        let (scope, store) =
+            (settings.topology.scope_name(scope), settings.topology.store_name(store));
+        tracing::warn!(scope, store, %digest, %error, "a download was cut off");
     }
 }
 
@@ -40,13 +59,13 @@ impl HttpBody for FileBody {
             Some(Ok(chunk)) => match self.remaining.checked_sub(chunk.len() as u64) {
                 Some(remaining) => {
                     self.remaining = remaining;
-                    self.metrics.sent(chunk.len());
+                    self.site.metrics.sent(chunk.len());
                     Some(Ok(Frame::data(chunk)))
                 }
                 None => wrong("long"),
             },
             Some(Err(error)) => {
-                tracing::warn!(%error, "a download was cut off");
+                self.log(&error);
                 Some(Err(error))
             }
             None if self.remaining > 0 => wrong("short"),

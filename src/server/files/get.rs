@@ -1,6 +1,7 @@
 //! GET and HEAD of one file (SPEC 5).
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::header::{
@@ -10,7 +11,7 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::Response;
 
-use super::body::FileBody;
+use super::body::{About, FileBody};
 use super::range::{self, Part};
 use super::tags::{self, Verdict};
 use super::{Ask, Found, disposition};
@@ -47,7 +48,8 @@ pub async fn get(ask: &Ask<'_>, scope: ScopeId, found: Found) -> Result<Response
         Delivery::Body(download) => {
             let range = read.range.clone().unwrap_or(0..found.file.size);
             let length = range.end - range.start;
-            let body = FileBody::new(download.stream, length, ask.site.metrics.clone());
+            let about = About { scope, store: download.store, digest: found.file.digest };
+            let body = FileBody::new(download.stream, length, Arc::clone(ask.site), about);
             let response = whole(&found, &read, Body::new(body));
             Ok(match read.range {
                 Some(range) => partial(response, &range, found.file.size),
@@ -81,10 +83,10 @@ fn read_of(ask: &Ask<'_>, scope: ScopeId, found: &Found, is_head: bool) -> Resul
             return Ok(Wanted::Unsatisfiable);
         }
     };
-    let download = query.has("download");
+    let download = query.is_set("download");
     Ok(Wanted::Read(Read {
         range,
-        proxy: query.has("proxy"),
+        proxy: query.is_set("proxy"),
         content_type: found.entry.content_type.clone(),
         content_disposition: download.then(|| disposition::attachment(found.path.file_name())),
     }))

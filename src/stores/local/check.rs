@@ -8,14 +8,18 @@ use std::path::{Path, PathBuf};
 use super::{Disk, LocalStore, trouble, unavailable};
 use crate::stores::checklist::{Checklist, Finding, compare_markers};
 use crate::stores::names::probe_name;
-use crate::stores::{Backend, CheckStep, Marker, StoreError};
+use crate::stores::{Backend, CheckStep, Marker, StepSeen, StoreError};
 
 const PROBE_BYTES: &[u8] = b"hayloft probe: this file may be deleted\n";
 
 /// Marker, write, read back, range, list, delete. A directory hands out no URLs, knows no
 /// multipart uploads and has our own clock.
-pub(super) async fn run(store: &LocalStore, expected: Option<&Marker>) -> Vec<CheckStep> {
-    let mut list = Checklist::default();
+pub(super) async fn run(
+    store: &LocalStore,
+    expected: Option<&Marker>,
+    seen: StepSeen<'_>,
+) -> Vec<CheckStep> {
+    let mut list = Checklist::new(seen);
     let marker = async {
         let found = store.read_marker().await.map_err(|e| explain(&e))?;
         compare_markers(found.as_ref(), expected)

@@ -25,7 +25,9 @@ use async_trait::async_trait;
 use rustix::io::Errno;
 
 use super::names::{MARKER, object_name};
-use super::{Backend, Body, ByteStream, CheckStep, Marker, ObjectStat, Page, StoreError, Stored};
+use super::{
+    Backend, Body, ByteStream, CheckStep, Marker, ObjectStat, Page, StepSeen, StoreError, Stored,
+};
 use crate::domain::{Digest, Timestamp};
 
 /// The name of the directory for unfinished files.
@@ -61,7 +63,7 @@ impl LocalStore {
             && let Err(error) = disk.ensure_temp()
         {
             // A file system that is read-only now can still be read.
-            tracing::warn!(%error, "the store takes no uploads");
+            tracing::warn!(root = %root.display(), %error, "the store takes no uploads");
         }
         Ok(Self { disk: Arc::new(disk) })
     }
@@ -244,8 +246,8 @@ impl Backend for LocalStore {
         self.disk.free_space()
     }
 
-    async fn check(&self, expected: Option<&Marker>) -> Vec<CheckStep> {
-        check::run(self, expected).await
+    async fn check(&self, expected: Option<&Marker>, seen: StepSeen<'_>) -> Vec<CheckStep> {
+        check::run(self, expected, seen).await
     }
 }
 

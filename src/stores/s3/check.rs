@@ -9,20 +9,24 @@ use reqwest::header::HeaderMap;
 
 use super::S3Store;
 use super::client::{Call, PATIENCE, next_piece, read_text};
-use super::trouble::skew;
+use super::trouble::{skew, span};
 use super::upload::memory_payload;
 use crate::domain::ServeMode;
 use crate::stores::checklist::{Checklist, Finding, compare_markers};
 use crate::stores::names::probe_name;
-use crate::stores::{CheckStep, Marker, PresignOptions};
+use crate::stores::{CheckStep, Marker, PresignOptions, StepSeen};
 
 const PROBE: &[u8] = b"hayloft probe: this object may be deleted\n";
 const MIDDLE: Range<usize> = 8..13;
 /// Signatures are refused from 15 minutes on.
 const MOST_SKEW: i64 = 300;
 
-pub(super) async fn run(store: &S3Store, expected: Option<&Marker>) -> Vec<CheckStep> {
-    let mut list = Checklist::default();
+pub(super) async fn run(
+    store: &S3Store,
+    expected: Option<&Marker>,
+    seen: StepSeen<'_>,
+) -> Vec<CheckStep> {
+    let mut list = Checklist::new(seen);
     let key = format!("{}{}", store.client.prefix(), probe_name());
     let reached = list.run("marker", marker(store, expected)).await;
     if reached {
@@ -142,8 +146,12 @@ async fn clock(store: &S3Store) -> Result<(), Finding> {
     let headers = store.client.ping().await?;
     match skew(&headers) {
         Some(s) if s.abs() > MOST_SKEW => Err(Finding::new(
-            format!("this clock is {s} s ahead of the provider's"),
-            "set this machine's clock, for instance by NTP",
+            format!(
+                "this machine's clock is {} {} the Date of the provider's answer",
+                span(s),
+                if s > 0 { "ahead of" } else { "behind" }
+            ),
+            "set this machine's clock and keep it right by NTP: signatures are refused from 15 minutes on",
         )),
         _ => Ok(()),
     }

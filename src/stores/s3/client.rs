@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
@@ -14,8 +14,9 @@ use rustix::buffer::spare_capacity;
 use super::budget::Share;
 use super::place::Place;
 use super::sign::{Signer, hex};
-use super::trouble::{Kind, Trouble};
+use super::trouble::{Asked, Doing, Kind, Trouble};
 use crate::stores::StoreError;
+use crate::stores::calls::{Calls, S3Operation};
 
 /// The longest silence of the provider in the midst of a call.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
@@ -155,6 +156,32 @@ impl<'a> Call<'a> {
     pub(super) fn on_bucket(query: &'a [(&'a str, &'a str)]) -> Self {
         Self { key: None, query, ..Self::on_key(Method::GET, "") }
     }
+
+    fn doing(&self) -> Doing {
+        match (&self.method, self.key) {
+            (_, None) => Doing::List,
+            (&Method::GET | &Method::HEAD, Some(_)) => Doing::Read,
+            (&Method::DELETE, Some(_)) => Doing::Delete,
+            _ => Doing::Write,
+        }
+    }
+
+    fn operation(&self) -> S3Operation {
+        let asks = |name| self.query.iter().any(|(key, _)| *key == name);
+        match (self.method.as_str(), self.key) {
+            ("GET", None) if asks("uploads") => S3Operation::ListMultipartUploads,
+            ("GET", None) => S3Operation::ListObjectsV2,
+            ("GET", Some(_)) => S3Operation::GetObject,
+            ("HEAD", Some(_)) => S3Operation::HeadObject,
+            ("PUT", Some(_)) if asks("partNumber") => S3Operation::UploadPart,
+            ("PUT", Some(_)) => S3Operation::PutObject,
+            ("POST", Some(_)) if asks("uploads") => S3Operation::CreateMultipartUpload,
+            ("POST", Some(_)) if asks("uploadId") => S3Operation::CompleteMultipartUpload,
+            ("DELETE", Some(_)) if asks("uploadId") => S3Operation::AbortMultipartUpload,
+            ("DELETE", Some(_)) => S3Operation::DeleteObject,
+            _ => S3Operation::Other,
+        }
+    }
 }
 
 /// The connection pool and the key to one bucket.
@@ -163,6 +190,7 @@ pub(super) struct Client {
     signer: Signer,
     place: Place,
     prefix: String,
+    calls: Arc<Calls>,
 }
 
 impl Client {
@@ -180,15 +208,29 @@ impl Client {
             .user_agent(concat!("hayloft/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|e| StoreError::Unavailable(format!("no HTTP client: {e}")))?;
-        Ok(Self { http, signer, place, prefix: prefix.to_owned() })
+        Ok(Self { http, signer, place, prefix: prefix.to_owned(), calls: Arc::default() })
     }
 
     pub(super) fn prefix(&self) -> &str {
         &self.prefix
     }
 
+    pub(super) fn calls(&self) -> &Calls {
+        &self.calls
+    }
+
     pub(super) fn signer(&self) -> &Signer {
         &self.signer
+    }
+
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// The settings that a refusal is held against.
+    pub(super) fn asked(&self, doing: Doing) -> Asked<'_> {
+        let (region, key_id) = (self.signer.region(), self.signer.key_id());
+        Asked { doing, base: self.place.base(), region, key_id }
     }
 
     /// Sends a call, again after failures that pass, and returns the answer of status 2xx.
@@ -221,7 +263,7 @@ impl Client {
         let headers = response.headers().clone();
         // The refusal stands whether or not its explanation arrives.
         let body = read_text(response, 64 << 10, call.patience).await.unwrap_or_default();
-        Err(Trouble::refusal(status, &headers, &body))
+        Err(Trouble::refusal(&self.asked(call.doing()), status, &headers, &body))
     }
 
     async fn exchange(&self, call: &Call<'_>, url: &Url) -> Result<Response, Trouble> {
@@ -236,10 +278,34 @@ impl Client {
             headers.insert(CONTENT_LENGTH, call.payload.len().into());
         }
         let progress = Arc::new(AtomicU64::new(0));
+        let begun = Instant::now();
+        let answer = self.execute(call, url, headers, &progress).await;
+        let status = answer.as_ref().ok().map(|answer| answer.status().as_u16());
+        self.calls.ended(call.operation(), status, begun.elapsed());
+        // Small bodies leave in one piece, unseen.
+        let went =
+            if answer.is_ok() { call.payload.len() } else { progress.load(Ordering::Relaxed) };
+        self.calls.sent(went);
+        answer.map(|answer| self.watched(answer))
+    }
+
+    /// Whoever reads the body counts it.
+    fn watched(&self, mut answer: Response) -> Response {
+        answer.extensions_mut().insert(Arc::clone(&self.calls));
+        answer
+    }
+
+    async fn execute(
+        &self,
+        call: &Call<'_>,
+        url: &Url,
+        headers: HeaderMap,
+        progress: &Arc<AtomicU64>,
+    ) -> Result<Response, Trouble> {
         let mut request = reqwest::Request::new(call.method.clone(), url.clone());
         *request.headers_mut() = headers;
         if !matches!(call.payload, Payload::Empty) {
-            *request.body_mut() = Some(call.payload.body(&progress));
+            *request.body_mut() = Some(call.payload.body(progress));
         }
         let mut exchange = std::pin::pin!(self.http.execute(request));
         loop {
@@ -254,14 +320,24 @@ impl Client {
 
     /// Reads a presigned URL, without our key.
     pub(super) async fn fetch(&self, url: &str) -> Result<Response, Trouble> {
+        let begun = Instant::now();
         let sent = tokio::time::timeout(PATIENCE, self.http.get(url).send()).await;
+        let status = sent.as_ref().ok().and_then(|sent| sent.as_ref().ok());
+        let status = status.map(|answer| answer.status().as_u16());
+        self.calls.ended(S3Operation::GetObject, status, begun.elapsed());
         let response = sent.map_err(|_| Trouble::stalled(PATIENCE))?.map_err(Trouble::transport)?;
+        let response = self.watched(response);
         let (status, headers) = (response.status(), response.headers().clone());
         if status.is_success() {
             return Ok(response);
         }
         let body = read_text(response, 64 << 10, PATIENCE).await.unwrap_or_default();
-        Err(Trouble::refusal(status, &headers, &body))
+        Err(Trouble::refusal(&self.asked(Doing::Presigned), status, &headers, &body))
+    }
+
+    /// Whether anything answers at `url`, without our key.
+    pub(super) async fn knock(&self, url: &str) -> Result<(), reqwest::Error> {
+        self.http.head(url).send().await.map(drop)
     }
 
     /// The headers of any answer, also of a refusal: for the provider's clock.
@@ -301,7 +377,14 @@ pub(super) async fn next_piece(
     patience: Duration,
 ) -> Result<Option<Bytes>, Trouble> {
     match tokio::time::timeout(patience, response.chunk()).await {
-        Ok(piece) => piece.map_err(Trouble::transport),
+        Ok(Ok(piece)) => {
+            if let (Some(piece), Some(calls)) = (&piece, response.extensions().get::<Arc<Calls>>())
+            {
+                calls.received(piece.len() as u64);
+            }
+            Ok(piece)
+        }
+        Ok(Err(error)) => Err(Trouble::transport(error)),
         Err(_) => Err(Trouble::stalled(patience)),
     }
 }

@@ -157,6 +157,13 @@ impl S3Store {
     }
 
     pub(super) async fn fetch_marker(&self) -> Result<Option<Marker>, Trouble> {
+        match self.look_for_marker().await {
+            Err(trouble) => Err(self.explain(trouble).await),
+            found => found,
+        }
+    }
+
+    async fn look_for_marker(&self) -> Result<Option<Marker>, Trouble> {
         let key = self.marker_key();
         let Some(head) = self.head(&key).await? else {
             return self.list_keys("", 1).await.map(|_| None);
@@ -168,6 +175,9 @@ impl S3Store {
         let call = Call::on_key(Method::GET, &key);
         let response = self.client.send(&call).await?;
         let text = read_text(response, MARKER_BYTES, PATIENCE).await?;
+        if !text.trim_start().starts_with('{') {
+            return Err(no_s3("the marker is no JSON"));
+        }
         serde_json::from_str(&text).map(Some).map_err(|e| {
             let problem = format!("the marker {key} cannot be understood: {e}");
             Trouble::new(Kind::StoreWide, problem, "see who else uses this location")
@@ -227,13 +237,26 @@ pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> 
 /// Reads an XML answer whose root element is `root`: the page of a captive portal, say, is not an
 /// empty listing.
 pub(super) fn parse<'a, T: Deserialize<'a>>(text: &'a str, root: &str) -> Result<T, Trouble> {
+    if text.contains("<ListAllMyBucketsResult") {
+        let problem = "the endpoint does not know buckets by host name";
+        return Err(Trouble::wide(
+            problem,
+            "say --path-style, so that the bucket is named in the path",
+        )
+        .known_by("it answered with the list of all buckets"));
+    }
     let parsed = if text.contains(&format!("<{root}")) {
         quick_xml::de::from_str(text).map_err(|e| e.to_string())
     } else {
         Err(format!("no {root}"))
     };
-    parsed.map_err(|e| {
-        let remedy = "check that the endpoint is an S3 service";
-        Trouble::new(Kind::StoreWide, format!("the answer cannot be understood: {e}"), remedy)
-    })
+    parsed.map_err(|e| no_s3(&format!("the answer cannot be understood: {e}")))
+}
+
+fn no_s3(evidence: &str) -> Trouble {
+    Trouble::wide(
+        "the endpoint is wrong: it answers, but not as an S3 service",
+        "correct host, port and path of --endpoint",
+    )
+    .known_by(evidence)
 }

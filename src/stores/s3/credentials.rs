@@ -1,8 +1,10 @@
 //! Where the access key comes from. No error here repeats what was read.
 
+use std::ffi::OsString;
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::domain::Credentials;
 use crate::stores::StoreError;
@@ -19,6 +21,7 @@ pub(super) fn resolve(credentials: &Credentials) -> Result<AccessKey, StoreError
     match credentials {
         Credentials::Env => from_env(),
         Credentials::File(path) => from_file(path),
+        Credentials::Systemd(name) => from_systemd(name, std::env::var_os("CREDENTIALS_DIRECTORY")),
         Credentials::Stored { access_key_id, secret_access_key } => Ok(AccessKey {
             id: access_key_id.clone(),
             secret: secret_access_key.clone(),
@@ -52,6 +55,38 @@ fn from_file(path: &Path) -> Result<AccessKey, StoreError> {
     }
     let text = fs::read_to_string(path).map_err(|e| fail(e.to_string()))?;
     parse(&text).map_err(|missing| fail(format!("it has no line `{missing} = …`")))
+}
+
+/// Reads a credential of the service (`LoadCredential=` of its unit).
+fn from_systemd(name: &str, directory: Option<OsString>) -> Result<AccessKey, StoreError> {
+    let fail = |why: String| StoreError::Unavailable(format!("systemd credential {name}: {why}"));
+    let Some(directory) = directory.map(PathBuf::from) else {
+        return Err(fail("this process got none from systemd: start it as the service".to_owned()));
+    };
+    let text = match fs::read_to_string(directory.join(name)) {
+        Ok(text) => text,
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            return Err(fail(format!(
+                "the service was started without it, {}. Put the key into a file in /etc/hayloft/credentials (aws there is \
+                 s3_aws here) or add a LoadCredential= to the unit, and restart the service",
+                listed(&directory)
+            )));
+        }
+        Err(e) => return Err(fail(e.to_string())),
+    };
+    parse(&text).map_err(|missing| fail(format!("it has no line `{missing} = …`")))
+}
+
+/// The names of all credentials there, for a message.
+fn listed(directory: &Path) -> String {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut names: Vec<_> = entries.map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    if names.is_empty() {
+        "or any other".to_owned()
+    } else {
+        format!("but with {}", names.join(", "))
+    }
 }
 
 /// systemd guards its credentials by an ACL that shows as group bits.
@@ -110,6 +145,19 @@ mod tests {
             assert_eq!(key.token.as_deref(), token);
         }
         assert_eq!(parse("access_key_id = A").err(), Some("secret_access_key"));
+    }
+
+    #[test]
+    fn a_systemd_credential_is_read_from_the_directory_of_the_service() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let key = "access_key_id=A\nsecret_access_key=geheim\n";
+        fs::write(dir.path().join("s3_aws"), key).expect("written");
+        let here = || Some(dir.path().as_os_str().to_owned());
+        assert!(from_systemd("s3_aws", here()).is_ok());
+        let error = from_systemd("aws", here()).err().expect("not there").to_string();
+        assert!(error.contains("but with s3_aws") && !error.contains("geheim"), "{error}");
+        let error = from_systemd("s3_aws", None).err().expect("no service").to_string();
+        assert!(error.contains("start it as the service"), "{error}");
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod multipart;
 mod place;
 mod sign;
 mod trouble;
+mod unreached;
 mod upload;
 
 use std::fmt;
@@ -26,8 +27,8 @@ use async_trait::async_trait;
 
 use super::names::{MARKER, object_name};
 use super::{
-    Backend, Body, ByteStream, CheckStep, Marker, ObjectStat, Page, PresignOptions, StoreError,
-    Stored,
+    Backend, Body, ByteStream, Calls, CheckStep, Marker, ObjectStat, Page, PresignOptions,
+    StepSeen, StoreError, Stored,
 };
 use crate::domain::{Checksum, Digest, S3Config, ServeMode};
 use client::Client;
@@ -170,6 +171,10 @@ impl Backend for S3Store {
         self.abort_abandoned(age).await
     }
 
+    fn calls(&self) -> Option<&Calls> {
+        Some(self.client.calls())
+    }
+
     async fn presign_get(
         &self,
         digest: &Digest,
@@ -181,7 +186,7 @@ impl Backend for S3Store {
         }
     }
 
-    async fn check(&self, expected: Option<&Marker>) -> Vec<CheckStep> {
-        check::run(self, expected).await
+    async fn check(&self, expected: Option<&Marker>, seen: StepSeen<'_>) -> Vec<CheckStep> {
+        check::run(self, expected, seen).await
     }
 }

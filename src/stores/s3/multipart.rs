@@ -16,7 +16,7 @@ use super::S3Store;
 use super::budget;
 use super::client::{Call, Client, LONG_PATIENCE, PATIENCE, Payload, UPLOAD_PATIENCE, read_text};
 use super::control::{header, parse};
-use super::trouble::{Kind, Trouble};
+use super::trouble::{Doing, Kind, Trouble};
 use super::upload::{file_payload, hashed, memory_payload, off_thread, open_source};
 use crate::clock::Clock;
 use crate::domain::{Checksum, Digest, Timestamp};
@@ -63,13 +63,15 @@ impl Drop for Upload {
         // Without a runtime the process ends; `clean_unfinished` finds the upload later.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let client = Arc::clone(&self.store.client);
+            let location = Arc::clone(&self.store.location);
             let (key, id) = (std::mem::take(&mut self.key), std::mem::take(&mut self.id));
             let mut sending = std::mem::take(&mut self.sending);
             runtime.spawn(async move {
                 // A part that arrives after the abort would stay behind.
                 sending.shutdown().await;
                 if let Err(trouble) = abort(&client, &key, &id).await {
-                    tracing::warn!(key, problem = trouble.problem, "a multipart upload is left");
+                    tracing::warn!(%location, key, problem = trouble.problem,
+                        "a multipart upload is left");
                 }
             });
         }
@@ -306,7 +308,8 @@ impl Upload {
         let text = read_text(response, ANSWER_BYTES, LONG_PATIENCE).await?;
         // The provider may begin with 200 to keep the connection alive, and fail after that.
         if text.contains("<Error>") {
-            return Err(Trouble::refusal(status, &headers, &text));
+            let asked = self.store.client.asked(Doing::Write);
+            return Err(Trouble::refusal(&asked, status, &headers, &text));
         }
         self.open = false;
         Ok(())
@@ -318,7 +321,8 @@ impl Upload {
         match abort(&self.store.client, &self.key, &self.id).await {
             Ok(()) => self.open = false,
             // One more try follows when `self` is dropped.
-            Err(t) => tracing::warn!(key = self.key, problem = t.problem, "abort failed"),
+            Err(t) => tracing::warn!(location = %self.store.location, key = self.key,
+                problem = t.problem, "a multipart upload could not be aborted"),
         }
     }
 }

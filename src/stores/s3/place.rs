@@ -10,6 +10,8 @@ use super::trouble::{Kind, Trouble};
 pub(super) struct Place {
     /// Everything before the key, without the last slash.
     base: String,
+    /// The bucket and the host that it stands before, when it is named there.
+    bucket_host: Option<(String, String)>,
 }
 
 impl Place {
@@ -35,15 +37,27 @@ impl Place {
             return Err(refuse("has a query, a fragment or a user name"));
         }
         let by_name = url.domain().map(str::to_owned);
+        let mut bucket_host = None;
         let base = match by_name {
             Some(domain) if !path_style => {
                 url.set_host(Some(&format!("{bucket}.{domain}")))
                     .map_err(|_| refuse("does not go with this bucket name; use path style"))?;
+                bucket_host = Some((bucket.to_owned(), domain));
                 url.as_str().trim_end_matches('/').to_owned()
             }
             _ => format!("{}/{}", url.as_str().trim_end_matches('/'), uri_encode(bucket, true)),
         };
-        Ok(Self { base })
+        Ok(Self { base, bucket_host })
+    }
+
+    /// The bucket's URL.
+    pub(super) fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// The bucket and the host that it stands before; `None` when it is named in the path.
+    pub(super) fn bucket_host(&self) -> Option<(&str, &str)> {
+        self.bucket_host.as_ref().map(|(bucket, host)| (bucket.as_str(), host.as_str()))
     }
 
     /// The URL of a key. Refused for a prefix that URLs cannot carry (`.` and `..` segments).

@@ -23,6 +23,7 @@ const TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
 pub(super) struct Signer {
     key: AccessKey,
     region: Region,
+    region_name: String,
     clock: Clock,
     /// The derived key of a day (days since 1970); deriving it costs five hashes.
     derived: Mutex<Option<(i64, Arc<[u8]>)>>,
@@ -30,8 +31,17 @@ pub(super) struct Signer {
 
 impl Signer {
     pub(super) fn new(key: AccessKey, region: &str) -> Self {
-        let region = Region::Custom { region: region.to_owned(), endpoint: String::new() };
-        Self { key, region, clock: Clock::System, derived: Mutex::new(None) }
+        let region_name = region.to_owned();
+        let region = Region::Custom { region: region_name.clone(), endpoint: String::new() };
+        Self { key, region, region_name, clock: Clock::System, derived: Mutex::new(None) }
+    }
+
+    pub(super) fn key_id(&self) -> &str {
+        &self.key.id
+    }
+
+    pub(super) fn region(&self) -> &str {
+        &self.region_name
     }
 
     /// Adds host, date, payload digest, token and authorization. Everything that `headers` holds

@@ -67,10 +67,20 @@ impl Instance {
     /// A running instance without a timer, with a write token for the port.
     pub async fn started(settings: &str) -> Self {
         let mut instance = Self::new(&format!("{settings}\n[maintenance]\nschedule = \"off\"\n"));
-        instance.start().await;
-        let made = instance.ok(&["token", "create", "--name", "t", "--role", "admin"]);
-        instance.token = made["token"].as_str().map(str::to_owned);
+        instance.start_and_sign_in().await;
         instance
+    }
+
+    /// Starts a new instance; requests to the port carry a token from now on.
+    pub async fn start_and_sign_in(&mut self) {
+        self.start().await;
+        self.make_token();
+    }
+
+    /// Makes the admin token that requests to the port carry.
+    pub fn make_token(&mut self) {
+        let made = self.ok(&["token", "create", "--name", "t", "--role", "admin"]);
+        self.token = made["token"].as_str().map(str::to_owned);
     }
 
     /// The token that requests to the port carry.
@@ -123,6 +133,13 @@ impl Instance {
             child.kill().expect("killed");
             child.wait().expect("ended");
         }
+    }
+
+    /// Sends a signal to the server.
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.as_ref().expect("a running server").id().to_string();
+        let sent = Command::new("kill").args([&format!("-{name}"), &pid]).status().expect("kill");
+        assert!(sent.success());
     }
 
     /// SIGTERM, and waits for an orderly end.

@@ -1,0 +1,241 @@
+//! What `status` puts first: trouble, then advice, each with the command that mends it. Pure.
+
+use super::plural;
+use crate::api::{Attention, Outcome, Run, Safety, Severity, StoreView};
+use crate::maintenance::LimitKind;
+
+/// What is known about an instance when somebody asks how it is.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    pub stores: &'a [StoreView],
+    pub safety: &'a Safety,
+    pub last_run: Option<&'a Run>,
+    /// The run at work, which may be paused.
+    pub current: Option<&'a Run>,
+    /// Limits that are reached within the time that the configuration looks ahead.
+    pub limits: &'a [NearLimit],
+    /// Warnings about links.
+    pub warnings: &'a [String],
+}
+
+/// A limit of a store that is near.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NearLimit {
+    pub store: String,
+    pub limit: LimitKind,
+    pub days: u32,
+}
+
+/// The list, errors first.
+pub fn of(facts: &Facts<'_>) -> Vec<Attention> {
+    let mut all: Vec<Attention> = facts.stores.iter().filter_map(health).collect();
+    all.extend(unreadable(facts.safety));
+    all.extend(facts.stores.iter().flat_map(marks).flatten());
+    all.extend(facts.last_run.and_then(unwell));
+    all.extend(facts.current.and_then(paused));
+    all.extend(facts.limits.iter().filter_map(near));
+    let of_stores = facts.stores.iter().flat_map(|store| &store.warnings);
+    all.extend(of_stores.chain(facts.warnings).map(|warning| advice(warning)));
+    all
+}
+
+fn error(what: String, command: String) -> Attention {
+    Attention { severity: Severity::Error, what, command: Some(command) }
+}
+
+fn health(store: &StoreView) -> Option<Attention> {
+    let name = &store.name;
+    let problem = store.health.problem.as_ref()?.trim_start_matches("the store is unavailable: ");
+    let since = store.health.since.map(|since| format!(" since {since}")).unwrap_or_default();
+    Some(if store.health.state == "foreign" {
+        let command = format!("hayloft store reconcile {name}");
+        error(format!("nothing is deleted in store {name}{since}: {problem}"), command)
+    } else {
+        let command = format!("hayloft store check {name}");
+        error(format!("store {name} is unavailable{since}: {problem}"), command)
+    })
+}
+
+fn unreadable(safety: &Safety) -> Option<Attention> {
+    let n = safety.readable_0;
+    (n > 0).then(|| {
+        let are = if n == 1 { "is" } else { "are" };
+        error(
+            format!("{} {are} not readable from any store now", plural(n, "file")),
+            "hayloft verify".to_owned(),
+        )
+    })
+}
+
+/// Replicas that were found missing or damaged.
+fn marks(store: &StoreView) -> [Option<Attention>; 2] {
+    let mark = |n: u64, is: &str| {
+        (n > 0).then(|| {
+            let what = format!("{} in store {} {is}", plural(n, "replica"), store.name);
+            error(what, "hayloft verify --repair".to_owned())
+        })
+    };
+    [mark(store.missing_files, "are missing"), mark(store.corrupt_files, "are damaged")]
+}
+
+fn unwell(run: &Run) -> Option<Attention> {
+    let id = run.id?;
+    let how = match run.outcome {
+        Outcome::Incomplete => "left something undone",
+        Outcome::Failed => "failed",
+        Outcome::Running | Outcome::Paused | Outcome::Complete | Outcome::Cancelled => return None,
+    };
+    let why = match run.errors.as_slice() {
+        [] => String::new(),
+        [only] => format!(": {}", only.cause),
+        [first, rest @ ..] => format!(": {} (and {} more)", first.cause, rest.len()),
+    };
+    Some(error(format!("the last run {how}{why}"), format!("hayloft vacuum show {id}")))
+}
+
+/// The vacuum sees to soft limits.
+fn near(limit: &NearLimit) -> Option<Attention> {
+    let (store, days) = (&limit.store, limit.days);
+    let what = match limit.limit {
+        LimitKind::Soft => return None,
+        LimitKind::Hard => "its hard limit",
+        LimitKind::Disk => "the end of its disk",
+    };
+    let when = match days {
+        0 => format!("store {store} has reached {what}: uploads go elsewhere or fail"),
+        _ => format!("store {store} will reach {what} in {}", plural(u64::from(days), "day")),
+    };
+    Some(error(when, format!("hayloft store show {store}")))
+}
+
+fn paused(run: &Run) -> Option<Attention> {
+    let what = "the run is paused, and no other will start before it ends".to_owned();
+    (run.outcome == Outcome::Paused).then(|| error(what, "hayloft vacuum resume".to_owned()))
+}
+
+/// A warning with its command taken out, if it names exactly one.
+fn advice(warning: &str) -> Attention {
+    let quoted: Vec<&str> = warning.split('`').skip(1).step_by(2).collect();
+    let (what, command) = match (quoted.as_slice(), warning.split_once("say `")) {
+        ([only], Some((what, rest))) if rest.ends_with('`') => {
+            (what.trim_end_matches([' ', ':', ';']), Some((*only).to_owned()))
+        }
+        _ => (warning, None),
+    };
+    Attention { severity: Severity::Advice, what: what.to_owned(), command }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{Health, RunError};
+    use crate::domain::{StoreName, Timestamp};
+
+    fn store(state: &str, problem: Option<&str>) -> StoreView {
+        StoreView {
+            name: StoreName::new("cold").expect("a name"),
+            backend: "s3".to_owned(),
+            location: String::new(),
+            instance_wide: true,
+            soft_max_size: None,
+            max_size: None,
+            files: 0,
+            bytes: 0,
+            reserved_bytes: 0,
+            writing_bytes: 0,
+            deleting_files: 0,
+            deleting_bytes: 0,
+            missing_files: 0,
+            corrupt_files: 0,
+            adopted_objects: 0,
+            scopes: vec![],
+            health: Health {
+                state: state.to_owned(),
+                problem: problem.map(str::to_owned),
+                since: None,
+            },
+            s3: None,
+            warnings: vec![],
+        }
+    }
+
+    fn run(outcome: Outcome) -> Run {
+        let cause = |text: &str| RunError {
+            phase: "drain".to_owned(),
+            scope: None,
+            store: None,
+            cause: text.to_owned(),
+            files: 0,
+            bytes: 0,
+            digests: vec![],
+        };
+        Run {
+            id: Some(7),
+            dry_run: false,
+            outcome,
+            started_at: Timestamp::default(),
+            finished_at: None,
+            copied: crate::api::Count::default(),
+            moved: crate::api::Count::default(),
+            removed: crate::api::Count::default(),
+            retained: crate::api::Count::default(),
+            errors: vec![cause("no target"), cause("other")],
+            warnings: vec![],
+            moves: None,
+            progress: None,
+        }
+    }
+
+    fn told(facts: &Facts<'_>) -> Vec<(String, Option<String>)> {
+        of(facts).into_iter().map(|a| (a.what, a.command)).collect()
+    }
+
+    const WELL: Facts<'static> = Facts {
+        stores: &[],
+        safety: &Safety { readable_0: 0, readable_1: 0, readable_2_or_more: 0 },
+        last_run: None,
+        current: None,
+        limits: &[],
+        warnings: &[],
+    };
+
+    #[test]
+    fn each_trouble_has_its_command() {
+        let ill = [store("unavailable", Some("gone")), store("foreign", Some("not ours"))];
+        let damaged = [StoreView { missing_files: 1, corrupt_files: 2, ..store("ok", None) }];
+        let lost = Safety { readable_0: 1, ..Safety::default() };
+        let (bad, held) = (run(Outcome::Incomplete), run(Outcome::Paused));
+        let limit = |limit| NearLimit { store: "cold".to_owned(), limit, days: 3 };
+        let limits = [limit(LimitKind::Soft), limit(LimitKind::Hard)];
+        let cases: [(Facts<'_>, &[&str]); 7] = [
+            (WELL, &[]),
+            (
+                Facts { stores: &ill, ..WELL },
+                &["hayloft store check cold", "hayloft store reconcile cold"],
+            ),
+            (
+                Facts { stores: &damaged, ..WELL },
+                &["hayloft verify --repair", "hayloft verify --repair"],
+            ),
+            (Facts { safety: &lost, ..WELL }, &["hayloft verify"]),
+            (Facts { last_run: Some(&bad), ..WELL }, &["hayloft vacuum show 7"]),
+            (Facts { current: Some(&held), ..WELL }, &["hayloft vacuum resume"]),
+            (Facts { limits: &limits, ..WELL }, &["hayloft store show cold"]),
+        ];
+        for (facts, commands) in cases {
+            let got: Vec<_> = told(&facts).into_iter().filter_map(|(_, c)| c).collect();
+            assert_eq!(got, commands);
+        }
+        let (what, _) = told(&Facts { last_run: Some(&bad), ..WELL }).remove(0);
+        assert_eq!(what, "the last run left something undone: no target (and 1 more)");
+    }
+
+    #[test]
+    fn a_warning_gives_its_command_away() {
+        let one = advice("local has no soft limit: say `hayloft store manage local --max-size 5`");
+        assert_eq!(one.what, "local has no soft limit");
+        assert_eq!(one.command.as_deref(), Some("hayloft store manage local --max-size 5"));
+        let two = "nothing is left: say `hayloft a`, or `hayloft b`";
+        assert_eq!((advice(two).what.as_str(), advice(two).command), (two, None));
+    }
+}

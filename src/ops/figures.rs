@@ -1,0 +1,128 @@
+//! The figures of an instance, for metrics: counters and settings, whatever the number of files.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
+
+use super::tally::Tally;
+use crate::api::{Count, Outcome, Run, Safety};
+use crate::app::App;
+use crate::catalogue::{CatalogueError, Counter, Snapshot};
+use crate::domain::{ReplicaState, Scope, Store, Timestamp, Topology};
+use crate::transfer::HealthState;
+
+/// The instance at one moment.
+#[derive(Debug)]
+pub struct Figures {
+    /// Distinct files with an entry anywhere.
+    pub total: Count,
+    pub safety: Safety,
+    pub stores: Vec<StoreFigures>,
+    pub scopes: Vec<ScopeFigures>,
+    /// The newest run that is over.
+    pub last_run: Option<Run>,
+    /// When a run last ended complete, of those that the history keeps.
+    pub last_success: Option<Timestamp>,
+    /// Bytes that the catalogue takes on its disk.
+    pub catalogue_bytes: Option<u64>,
+}
+
+#[derive(Debug)]
+pub struct StoreFigures {
+    pub store: Store,
+    pub replicas: BTreeMap<ReplicaState, Count>,
+    /// Promised to uploads that are under way.
+    pub reserved: u64,
+    pub health: HealthState,
+    /// Of the disk, for stores on this machine.
+    pub free: Option<u64>,
+}
+
+#[derive(Debug)]
+pub struct ScopeFigures {
+    pub scope: Scope,
+    pub live: Count,
+    pub tombstones: Count,
+    pub links: Vec<LinkFigures>,
+}
+
+/// A scope's files in one of its stores.
+#[derive(Debug)]
+pub struct LinkFigures {
+    pub store: String,
+    /// Live files and tombstones: what the limit counts.
+    pub held: Count,
+    /// Live files that the store lacks.
+    pub missing: Count,
+    pub soft_max_size: Option<u64>,
+}
+
+/// Takes them; blocks on the disk.
+pub fn figures(app: &App) -> Result<Figures, CatalogueError> {
+    let settings = app.catalogue.settings();
+    let topology = &settings.topology;
+    let snapshot = app.catalogue.snapshot()?;
+    let total = snapshot.count(&Counter::Total)?;
+    let mut safety = Safety::default();
+    let mut scopes = Vec::new();
+    for scope in topology.scopes_by_name() {
+        let tally = Tally::new(topology, scope.id, snapshot.holders(scope.id)?);
+        add_safety(&mut safety, &tally);
+        scopes.push(of_scope(topology, scope, &tally));
+    }
+    let held = topology.stores_by_name().into_iter().map(|s| Ok((s, snapshot.store_counts(s.id)?)));
+    let held = held.collect::<Result<Vec<_>, CatalogueError>>()?;
+    let (last_run, last_success) = runs(&snapshot)?;
+    drop(snapshot);
+    let stores = held.into_iter().map(|(store, replicas)| of_store(app, store, replicas)).collect();
+    let file = std::fs::metadata(app.catalogue.path());
+    let catalogue_bytes = file.ok().map(|file| file.blocks() * 512);
+    Ok(Figures { total, safety, stores, scopes, last_run, last_success, catalogue_bytes })
+}
+
+/// Adds a scope's files by the number of stores that it can read them from.
+pub(super) fn add_safety(safety: &mut Safety, tally: &Tally<'_>) {
+    safety.readable_0 += tally.with_readable(|n| n == 0).files;
+    safety.readable_1 += tally.with_readable(|n| n == 1).files;
+    safety.readable_2_or_more += tally.with_readable(|n| n > 1).files;
+}
+
+fn of_scope(topology: &Topology, scope: &Scope, tally: &Tally<'_>) -> ScopeFigures {
+    let links = topology.links_of(scope.id).map(|link| LinkFigures {
+        store: topology.store_name(link.store),
+        held: tally.all_in(link.store),
+        missing: tally.missing_in(link.store),
+        soft_max_size: link.policy.soft_max_size,
+    });
+    ScopeFigures {
+        scope: scope.clone(),
+        live: tally.live(),
+        tombstones: tally.tombstones(),
+        links: links.collect(),
+    }
+}
+
+fn of_store(app: &App, store: &Store, replicas: BTreeMap<ReplicaState, Count>) -> StoreFigures {
+    let open = app.transfer.stores.get(store.id);
+    let health = open
+        .as_ref()
+        .map_or_else(|error| HealthState::Unavailable(error.to_string()), |open| open.state());
+    // A disk that does not answer its marker would not answer this either.
+    let well = open.ok().filter(|_| !matches!(health, HealthState::Unavailable(_)));
+    let free = well.and_then(|open| open.backend.free_space().ok().flatten());
+    let reserved = app.catalogue.ledger().reserved(store.id);
+    StoreFigures { store: store.clone(), replicas, reserved, health, free }
+}
+
+fn runs(snapshot: &Snapshot) -> Result<(Option<Run>, Option<Timestamp>), CatalogueError> {
+    let is_over = |run: &Run| !matches!(run.outcome, Outcome::Running | Outcome::Paused);
+    let succeeded = |run: &Run| run.outcome == Outcome::Complete;
+    let last = snapshot.runs(2)?.into_iter().find(is_over);
+    let success = match last.as_ref().filter(|run| succeeded(run)) {
+        Some(run) => run.finished_at,
+        // The whole history is read only while something is wrong.
+        None => {
+            snapshot.runs(usize::MAX)?.iter().find(|r| succeeded(r)).and_then(|r| r.finished_at)
+        }
+    };
+    Ok((last, success))
+}

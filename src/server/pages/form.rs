@@ -1,0 +1,181 @@
+//! Forms: what was typed, what was wrong with it, and the fields as markup.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use askama::Template;
+use axum::body::to_bytes;
+use axum::extract::{FromRequest, Request};
+
+use super::super::errors::Failure;
+use super::super::query::Query;
+use crate::ops::OpError;
+
+/// Longest form.
+const LONGEST: usize = 256 << 10;
+
+/// A form as sent, or one to be filled in.
+#[derive(Debug, Default)]
+pub struct Form {
+    values: BTreeMap<String, String>,
+    errors: BTreeMap<Cow<'static, str>, String>,
+    /// What is wrong with the whole.
+    message: Option<String>,
+}
+
+impl Form {
+    /// What was typed into a field, without space around it; empty when there is nothing.
+    pub fn get(&self, name: &str) -> &str {
+        self.values.get(name).map_or("", |value| value.trim())
+    }
+
+    /// The same, or `None` when the field is empty.
+    pub fn given(&self, name: &str) -> Option<&str> {
+        Some(self.get(name)).filter(|value| !value.is_empty())
+    }
+
+    /// Whether a box is ticked.
+    pub fn is_on(&self, name: &str) -> bool {
+        !self.get(name).is_empty()
+    }
+
+    /// Fills a field in.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl fmt::Display) -> Self {
+        self.values.insert(name.to_owned(), value.to_string());
+        self
+    }
+
+    /// Ticks a box, or not.
+    #[must_use]
+    pub fn ticked(self, name: &str, on: impl Into<bool>) -> Self {
+        if on.into() { self.with(name, "on") } else { self }
+    }
+
+    /// Says what is wrong with a field; the first remark stays.
+    pub fn blame(&mut self, field: impl Into<Cow<'static, str>>, problem: impl fmt::Display) {
+        self.errors.entry(field.into()).or_insert_with(|| problem.to_string());
+    }
+
+    /// Reads a field; what it cannot be stands beside it afterwards.
+    pub fn read<T, E: fmt::Display>(
+        &mut self,
+        field: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        match parse(self.get(field)) {
+            Ok(value) => Some(value),
+            Err(problem) => {
+                self.blame(field, problem);
+                None
+            }
+        }
+    }
+
+    /// Shows why an operation was refused: beside the field it is about, or above the form.
+    pub fn refuse(&mut self, error: &OpError) {
+        match error.field() {
+            Some(field) => self.blame(field.to_owned(), error),
+            None => self.message = Some(error.to_string()),
+        }
+    }
+
+    // ---- markup ----
+
+    /// What is wrong with the whole form.
+    pub fn message(&self) -> Option<&str> {
+        self.message.as_deref().or_else(|| {
+            (!self.errors.is_empty()).then_some("Something is not right yet: see below.")
+        })
+    }
+
+    pub fn text(&self, name: &str, label: &str, hint: &str) -> String {
+        self.field("text", name, label, hint, Vec::new(), false)
+    }
+
+    /// A field that must be filled in.
+    pub fn must(&self, name: &str, label: &str, hint: &str) -> String {
+        self.field("text", name, label, hint, Vec::new(), true)
+    }
+
+    /// A field for a secret: never filled in, never sent back.
+    pub fn secret(&self, name: &str, label: &str, hint: &str) -> String {
+        self.field("password", name, label, hint, Vec::new(), false)
+    }
+
+    pub fn tick(&self, name: &str, label: &str, hint: &str) -> String {
+        self.field("checkbox", name, label, hint, Vec::new(), false)
+    }
+
+    /// A choice; options are (value, text).
+    pub fn choice<K: AsRef<str>, V: AsRef<str>>(
+        &self,
+        name: &str,
+        label: &str,
+        hint: &str,
+        options: &[(K, V)],
+    ) -> String {
+        let options = options.iter().map(|(k, v)| (k.as_ref(), v.as_ref())).collect();
+        self.field("select", name, label, hint, options, false)
+    }
+
+    fn field(
+        &self,
+        kind: &str,
+        name: &str,
+        label: &str,
+        hint: &str,
+        options: Vec<(&str, &str)>,
+        required: bool,
+    ) -> String {
+        let value = if kind == "password" { "" } else { self.get(name) };
+        let error = self.errors.get(name).map(String::as_str);
+        let field = Field { kind, name, label, hint, value, error, options, required };
+        field.render().unwrap_or_default()
+    }
+}
+
+#[derive(Template)]
+#[template(path = "field.html", config = "web/askama.toml")]
+struct Field<'a> {
+    kind: &'a str,
+    name: &'a str,
+    label: &'a str,
+    hint: &'a str,
+    value: &'a str,
+    error: Option<&'a str>,
+    options: Vec<(&'a str, &'a str)>,
+    required: bool,
+}
+
+impl<S: Sync> FromRequest<S> for Form {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Failure> {
+        let body = to_bytes(request.into_body(), LONGEST).await;
+        let body = body.map_err(|_| Failure::invalid("malformed-form", "the form is too large"))?;
+        let pairs = Query::parse(&String::from_utf8_lossy(&body))?;
+        Ok(Self { values: pairs.into_pairs().collect(), ..Self::default() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_keeps_what_was_typed_and_says_what_is_wrong() {
+        let mut form = Form::default().with("size", "\"<80XB>");
+        assert_eq!(form.read("size", str::parse::<u64>), None);
+        let markup = form.text("size", "Limit", "as 80GB");
+        assert!(markup.contains("&#60;80XB&#62;") && markup.contains("aria-invalid"), "{markup}");
+        assert!(form.message().is_some());
+    }
+
+    #[test]
+    fn a_secret_is_not_sent_back() {
+        let form = Form::default().with("key", "hunter2");
+        assert!(!form.secret("key", "Key", "").contains("hunter2"));
+    }
+}

@@ -1,0 +1,161 @@
+//! A link as words, and as a form that becomes a change.
+
+use super::form::Form;
+use super::show;
+use super::show::Plain;
+use crate::api::{LinkChange, LinkState, LinkView, PolicyChange};
+use crate::domain::{ByteSize, Drain, Policy, StoreName};
+
+/// The value of the drain field for "to wherever there is room".
+const ANYWHERE: &str = "true";
+
+/// A policy in words, one for each thing that is set.
+pub fn policy(policy: &Policy) -> Vec<String> {
+    let drain = match &policy.drain {
+        Drain::No => None,
+        Drain::Anywhere => Some("drain".to_owned()),
+        Drain::Into(target) => Some(format!("drain to {target}")),
+    };
+    let flag = |on: bool, word: &str| on.then(|| word.to_owned());
+    let words = [
+        flag(policy.populate, "populate"),
+        drain,
+        flag(policy.read_only, "read-only"),
+        flag(policy.write_only, "write-only"),
+        policy.soft_max_size.map(|limit| format!("soft limit {}", show::bytes(limit))),
+    ];
+    words.into_iter().flatten().collect()
+}
+
+/// One word for where a link stands; also the class of its mark.
+pub fn state(state: impl Plain<LinkState>) -> &'static str {
+    match state.plain() {
+        LinkState::Empty => "empty",
+        LinkState::Drained => "drained",
+        LinkState::Draining => "draining",
+        LinkState::Active => "active",
+    }
+}
+
+/// What the drain field offers: (value, text).
+pub fn drains<'a>(others: impl IntoIterator<Item = &'a StoreName>) -> Vec<(String, String)> {
+    let fixed = [
+        (String::new(), "no".to_owned()),
+        (ANYWHERE.to_owned(), "yes, to where uploads would go".to_owned()),
+    ];
+    let named = others.into_iter().map(|name| (name.to_string(), format!("yes, to {name}")));
+    fixed.into_iter().chain(named).collect()
+}
+
+/// The form of a link as it is.
+pub fn filled(view: &LinkView) -> Form {
+    let text = |n: Option<i32>| n.map(|n| n.to_string()).unwrap_or_default();
+    let policy = &view.policy;
+    let drain = match &policy.drain {
+        Drain::No => String::new(),
+        Drain::Anywhere => ANYWHERE.to_owned(),
+        Drain::Into(target) => target.to_string(),
+    };
+    Form::default()
+        .with("upload_priority", text(view.upload_priority))
+        .with("download_priority", text(view.download_priority))
+        .ticked("populate", policy.populate)
+        .with("drain", drain)
+        .ticked("read_only", policy.read_only)
+        .ticked("write_only", policy.write_only)
+        .with("soft_max_size", policy.soft_max_size.map(show::exact).unwrap_or_default())
+}
+
+/// The change that a form asks for: every setting of the link.
+pub fn change(form: &mut Form) -> Option<LinkChange> {
+    let upload_priority = form.read("upload_priority", priority);
+    let download_priority = form.read("download_priority", priority);
+    let soft_max_size = form.read("soft_max_size", |text| match text {
+        "" | "none" => Ok(None),
+        text => text.parse::<ByteSize>().map(|size| Some(size.0)).map_err(|e| e.to_string()),
+    });
+    let drain = form.read("drain", |text| match text {
+        "" => Ok(Drain::No),
+        ANYWHERE => Ok(Drain::Anywhere),
+        name => StoreName::new(name).map(Drain::Into).map_err(|_| "Choose one of the list."),
+    });
+    let policy = PolicyChange {
+        populate: Some(form.is_on("populate")),
+        drain: Some(drain?),
+        read_only: Some(form.is_on("read_only")),
+        write_only: Some(form.is_on("write_only")),
+        soft_max_size: Some(soft_max_size?),
+    };
+    Some(LinkChange {
+        upload_priority: Some(upload_priority?),
+        download_priority: Some(download_priority?),
+        policy: Some(policy),
+        force: form.is_on("force"),
+    })
+}
+
+fn priority(text: &str) -> Result<Option<i32>, &'static str> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let number = text.replace('\u{2212}', "-").parse();
+    number.map(Some).map_err(|_| "Write a whole number (below zero is fine), or nothing.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn view() -> LinkView {
+        LinkView {
+            store: StoreName::new("cold").expect("a name"),
+            backend: "s3".to_owned(),
+            upload_priority: Some(-5),
+            download_priority: None,
+            policy: Policy {
+                drain: Drain::Into(StoreName::new("usb").expect("a name")),
+                read_only: true,
+                soft_max_size: Some(80_000_000_000),
+                ..Policy::default()
+            },
+            files: 0,
+            bytes: 0,
+            missing_files: 0,
+            missing_bytes: 0,
+            only_here_files: 0,
+            tombstone_bytes: 0,
+            state: LinkState::Empty,
+            retained: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_form_that_nobody_touched_changes_nothing() {
+        let view = view();
+        let change = change(&mut filled(&view)).expect("a good form");
+        assert_eq!(change.upload_priority, Some(Some(-5)));
+        assert_eq!(change.download_priority, Some(None));
+        let policy = change.policy.expect("given").apply(&Policy::default());
+        assert_eq!(policy, view.policy);
+    }
+
+    #[test]
+    fn a_policy_is_told_in_words() {
+        assert_eq!(policy(&view().policy), ["drain to usb", "read-only", "soft limit 80.0 GB"]);
+        assert!(policy(&Policy::default()).is_empty());
+    }
+
+    #[test]
+    fn each_bad_field_is_named() {
+        let mut form = Form::default()
+            .with("upload_priority", "high")
+            .with("soft_max_size", "80XB")
+            .with("drain", "a b");
+        assert_eq!(change(&mut form), None);
+        for name in ["upload_priority", "soft_max_size", "drain"] {
+            assert!(form.text(name, "", "").contains("aria-invalid"), "{name}");
+        }
+        assert!(!form.text("download_priority", "", "").contains("aria-invalid"));
+    }
+}

@@ -1,0 +1,268 @@
+//! The editor of a link, with what a change would do, and unlinking.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+
+use super::super::admin::Names;
+use super::super::errors::Failure;
+use super::effect::Effect;
+use super::form::Form;
+use super::frame::{Frame, Section, Visit, done, render, render_as};
+use super::{link_form, places, show};
+use crate::api::{LinkChange, LinkView};
+use crate::app::App;
+use crate::domain::{ScopeName, StoreName, Timestamp};
+use crate::ops;
+use crate::ops::links::Removal;
+use crate::ops::{Force, OpError};
+
+/// The value of `from` that leads back to the matrix.
+const MATRIX: &str = "matrix";
+
+/// The editor by itself: a part of the page, or in place over the matrix.
+#[derive(Template)]
+#[template(path = "link_form.html", config = "web/askama.toml")]
+struct Editor {
+    scope: ScopeName,
+    store: StoreName,
+    form: Form,
+    drains: Vec<(String, String)>,
+    /// The link as it is; none before the store is linked.
+    link: Option<LinkView>,
+    effect: Option<Effect>,
+    now: Timestamp,
+    /// The change breaks a drain and may be forced.
+    may_force: bool,
+    from: String,
+}
+
+#[derive(Template)]
+#[template(path = "link.html", config = "web/askama.toml")]
+struct Page {
+    frame: Frame,
+    editor: Editor,
+    removal: Option<Removal>,
+    /// Why the store was not unlinked.
+    unlink_refused: Option<String>,
+    unlink: Form,
+}
+
+/// The names in the address of a link.
+type Both = (ScopeName, StoreName);
+
+/// A link that the address names, linked or not.
+struct Pair {
+    scope: ScopeName,
+    store: StoreName,
+    link: Option<LinkView>,
+}
+
+impl Pair {
+    async fn find(app: &Arc<App>, visit: &Visit, names: Both) -> Result<Self, Failure> {
+        let (scope, store) = names;
+        let settings = app.catalogue.settings();
+        ops::find_scope(&settings.topology, &scope)?;
+        ops::find_store(&settings.topology, &store)?;
+        let link = match ops::links::show(app, &visit.actor, &scope, &store).await {
+            Ok(link) => Some(link),
+            Err(OpError::NotFound { .. }) => None,
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Self { scope, store, link })
+    }
+
+    fn form(&self) -> Form {
+        self.link.as_ref().map_or_else(Form::default, link_form::filled)
+    }
+
+    fn editor(self, app: &App, form: Form, from: &str) -> Editor {
+        let settings = app.catalogue.settings();
+        let topology = &settings.topology;
+        let scope = topology.scope(self.scope.as_str()).map(|scope| scope.id);
+        let linked = scope.into_iter().flat_map(|scope| topology.links_of(scope));
+        let names = linked.filter_map(|link| Some(&topology.stores.get(&link.store)?.name));
+        let mut others: Vec<&StoreName> = names.filter(|name| **name != self.store).collect();
+        others.sort();
+        Editor {
+            drains: link_form::drains(others),
+            scope: self.scope,
+            store: self.store,
+            form,
+            link: self.link,
+            effect: None,
+            now: app.catalogue.clock().now(),
+            may_force: false,
+            from: from.to_owned(),
+        }
+    }
+}
+
+impl Editor {
+    fn action(&self) -> String {
+        places::link(&self.scope, &self.store)
+    }
+
+    /// Where the editor leads when it is done with.
+    fn back(&self) -> String {
+        if self.from == MATRIX { "/scopes".to_owned() } else { places::scope(&self.scope) }
+    }
+
+    fn is_new(&self) -> bool {
+        self.link.is_none()
+    }
+
+    async fn page(self, app: &Arc<App>, visit: &Visit) -> Result<Page, Failure> {
+        let removal = match &self.link {
+            Some(_) => {
+                Some(ops::links::removal(app, &visit.actor, &self.scope, &self.store).await?)
+            }
+            None => None,
+        };
+        let title = format!("{} in {}", self.scope, self.store);
+        Ok(Page {
+            frame: visit.frame(app, Section::Scopes, title),
+            removal,
+            unlink_refused: None,
+            unlink: Form::default(),
+            editor: self,
+        })
+    }
+}
+
+pub async fn show(
+    State(app): State<Arc<App>>,
+    Names(names): Names<Both>,
+    visit: Visit,
+) -> Result<Response, Failure> {
+    let pair = Pair::find(&app, &visit, names).await?;
+    let form = pair.form();
+    render(&pair.editor(&app, form, visit.get("from")).page(&app, &visit).await?)
+}
+
+/// The editor alone, for a dialog.
+pub async fn form(
+    State(app): State<Arc<App>>,
+    Names(names): Names<Both>,
+    visit: Visit,
+) -> Result<Response, Failure> {
+    let pair = Pair::find(&app, &visit, names).await?;
+    let form = pair.form();
+    render(&pair.editor(&app, form, visit.get("from")))
+}
+
+/// Saves the form, or shows what it would do.
+pub async fn save(
+    State(app): State<Arc<App>>,
+    Names(names): Names<Both>,
+    visit: Visit,
+    mut form: Form,
+) -> Result<Response, Failure> {
+    let pair = Pair::find(&app, &visit, names).await?;
+    let (actor, scope, store) = (&visit.actor, &pair.scope, &pair.store);
+    let from = form.get("from").to_owned();
+    let change = link_form::change(&mut form);
+    let mut effect = None;
+    let mut may_force = false;
+    match &change {
+        Some(change) if form.is_on("effect") => {
+            let seen = ops::links::preview(&app, actor, scope, store, change).await;
+            effect = Some(Effect::of(seen));
+        }
+        Some(change) => {
+            let saved = if pair.link.is_some() {
+                ops::links::edit(&app, actor, scope, store, change).await
+            } else {
+                ops::links::add(&app, actor, scope, store, change).await
+            };
+            match saved {
+                Ok(_) => {
+                    let key = if pair.link.is_some() { "saved" } else { "linked" };
+                    let back = pair.editor(&app, form, &from).back();
+                    return Ok(done(&back, key));
+                }
+                Err(error) => {
+                    may_force = is_forcible(&error);
+                    form.refuse(&error);
+                }
+            }
+        }
+        None => {}
+    }
+    let status = if effect.is_some() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let editor = Editor { effect, may_force, ..pair.editor(&app, form, &from) };
+    render_as(status, &editor.page(&app, &visit).await?)
+}
+
+fn is_forcible(error: &OpError) -> bool {
+    matches!(error, OpError::Refused { kind: "drain-target-needed", .. })
+}
+
+#[derive(Template)]
+#[template(path = "effect.html", config = "web/askama.toml")]
+struct Shown {
+    effect: Effect,
+    now: Timestamp,
+}
+
+/// What the form as typed so far would do.
+pub async fn effect(
+    State(app): State<Arc<App>>,
+    Names(names): Names<Both>,
+    visit: Visit,
+    mut form: Form,
+) -> Result<Response, Failure> {
+    let effect = match link_form::change(&mut form) {
+        Some(change) => effect_of(&app, &visit, names, &change).await,
+        None => Effect::Refused("A field is not right yet.".to_owned()),
+    };
+    render(&Shown { effect, now: app.catalogue.clock().now() })
+}
+
+/// What the next run would do with the link as it is, or with a new one that has no policy.
+pub async fn effect_now(
+    State(app): State<Arc<App>>,
+    Names(names): Names<Both>,
+    visit: Visit,
+) -> Result<Response, Failure> {
+    let (scope, store) = &names;
+    let settings = app.catalogue.settings();
+    let topology = &settings.topology;
+    let link = ops::find_scope(topology, scope)
+        .and_then(|scope| Ok(topology.link(scope.id, ops::find_store(topology, store)?.id)))?;
+    let effect = match link {
+        Some(_) => Effect::as_is(ops::vacuum::preview(&app, &visit.actor).await),
+        None => effect_of(&app, &visit, names, &LinkChange::default()).await,
+    };
+    render(&Shown { effect, now: app.catalogue.clock().now() })
+}
+
+async fn effect_of(app: &Arc<App>, visit: &Visit, names: Both, change: &LinkChange) -> Effect {
+    let (scope, store) = &names;
+    Effect::of(ops::links::preview(app, &visit.actor, scope, store, change).await)
+}
+
+pub async fn unlink(
+    State(app): State<Arc<App>>,
+    Names(names): Names<Both>,
+    visit: Visit,
+    form: Form,
+) -> Result<Response, Failure> {
+    let pair = Pair::find(&app, &visit, names).await?;
+    let force = Force::from(form.is_on("force"));
+    let refused = if force == Force::Yes && form.get("word") != pair.store.as_str() {
+        format!("Type the name of the store, {}, to unlink it by force.", pair.store)
+    } else {
+        match ops::links::remove(&app, &visit.actor, &pair.scope, &pair.store, force).await {
+            Ok(_) => return Ok(done(&places::scope(&pair.scope), "unlinked")),
+            Err(error) => error.to_string(),
+        }
+    };
+    let filled = pair.form();
+    let page = pair.editor(&app, filled, "").page(&app, &visit).await?;
+    let page = Page { unlink_refused: Some(refused), unlink: form, ..page };
+    render_as(StatusCode::UNPROCESSABLE_ENTITY, &page)
+}

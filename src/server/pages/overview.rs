@@ -1,0 +1,107 @@
+//! The first page: what is stored where, whether it is safe, what comes next.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::Response;
+
+use super::super::errors::Failure;
+use super::chart;
+use super::frame::{Frame, Section, Visit, render};
+use super::{show, stores_shown};
+use crate::api::{Attention, Run, Severity, Status};
+use crate::app::App;
+use crate::domain::Timestamp;
+use crate::ops;
+use crate::ops::status::Growth;
+
+#[derive(Template)]
+#[template(path = "overview.html", config = "web/askama.toml")]
+struct Page {
+    frame: Frame,
+    now: Timestamp,
+    status: Status,
+    stores: Vec<StoreRow>,
+}
+
+/// A store as the overview shows it.
+struct StoreRow {
+    name: String,
+    backend: String,
+    health: &'static str,
+    files: u64,
+    room: String,
+    bar: String,
+    chart: String,
+    /// Bytes a day, in words.
+    pace: Option<String>,
+    forecast: Option<String>,
+}
+
+pub async fn show(State(app): State<Arc<App>>, visit: Visit) -> Result<Response, Failure> {
+    let status = ops::status::glance(&app, &visit.actor).await?;
+    let growth = ops::status::growth(&app, &visit.actor).await?;
+    let now = app.catalogue.clock().now();
+    let today = u32::try_from(now.seconds() / 86_400).unwrap_or(0);
+    let stores = status.stores.iter().map(|store| {
+        let growth = growth.iter().find(|g| g.store == store.name);
+        row(&app, store, growth, today)
+    });
+    render(&Page {
+        frame: visit.frame(&app, Section::Overview, "Overview"),
+        now,
+        stores: stores.collect(),
+        status,
+    })
+}
+
+fn row(app: &App, store: &crate::api::StoreView, growth: Option<&Growth>, today: u32) -> StoreRow {
+    let fill = stores_shown::fill(app, store, growth.and_then(|g| g.capacity));
+    let points = growth.map_or(&[][..], |g| g.days.as_slice());
+    let limit = store.soft_max_size.or(store.max_size);
+    StoreRow {
+        name: store.name.to_string(),
+        backend: store.backend.clone(),
+        health: stores_shown::health(store),
+        files: store.files,
+        room: stores_shown::room(store, growth.and_then(|g| g.capacity)),
+        bar: fill.bar(),
+        chart: chart::growth(points, limit),
+        pace: growth.and_then(|g| g.per_day).map(stores_shown::pace),
+        forecast: growth.and_then(|g| stores_shown::forecast(g, today)),
+    }
+}
+
+impl Page {
+    fn troubles(&self) -> Vec<&Attention> {
+        self.asking(Severity::Error)
+    }
+
+    fn advice(&self) -> Vec<&Attention> {
+        self.asking(Severity::Advice)
+    }
+
+    /// What asks for the administrator's attention, that much.
+    fn asking(&self, severity: Severity) -> Vec<&Attention> {
+        self.status.attention.iter().filter(|a| a.severity == severity).collect()
+    }
+
+    /// When a run ended, or began when it has not.
+    fn ended(run: &Run) -> Timestamp {
+        run.finished_at.unwrap_or(run.started_at)
+    }
+
+    /// What a run did, in a line.
+    fn sum(run: &Run) -> String {
+        let parts = [("copied", run.copied), ("moved", run.moved), ("removed", run.removed)];
+        let done: Vec<String> = parts
+            .iter()
+            .filter(|(_, count)| count.files > 0)
+            .map(|(what, count)| {
+                format!("{what} {} ({})", show::files(count.files), show::bytes(count.bytes))
+            })
+            .collect();
+        if done.is_empty() { "nothing to do".to_owned() } else { done.join(", ") }
+    }
+}

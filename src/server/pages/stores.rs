@@ -1,0 +1,232 @@
+//! Stores: all of them, one of them, its limits and its check.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use futures_util::StreamExt;
+use tokio_stream::wrappers::UnboundedReceiverStream;
+
+use super::super::admin::Names;
+use super::super::errors::Failure;
+use super::effect::Effect;
+use super::form::Form;
+use super::frame::{Frame, Section, Visit, done, render, render_as};
+use super::{chart, html, show, store_forms, stores_shown};
+use crate::api::{CheckStep, StoreChange, StoreCheck, StoreView};
+use crate::app::App;
+use crate::domain::{StoreName, Timestamp};
+use crate::ops;
+use crate::ops::status::Growth;
+
+#[derive(Template)]
+#[template(path = "stores.html", config = "web/askama.toml")]
+struct List {
+    frame: Frame,
+    stores: Vec<Row>,
+}
+
+struct Row {
+    view: StoreView,
+    bar: String,
+    room: String,
+    health: &'static str,
+}
+
+pub async fn list(State(app): State<Arc<App>>, visit: Visit) -> Result<Response, Failure> {
+    let stores = ops::stores::glance(&app, &visit.actor).await?;
+    let growth = ops::status::growth(&app, &visit.actor).await?;
+    let rows = stores.into_iter().map(|view| {
+        let capacity = growth.iter().find(|g| g.store == view.name).and_then(|g| g.capacity);
+        Row {
+            bar: stores_shown::fill(&app, &view, capacity).bar(),
+            room: stores_shown::room(&view, capacity),
+            health: stores_shown::health(&view),
+            view,
+        }
+    });
+    let stores = rows.collect();
+    render(&List { frame: visit.frame(&app, Section::Stores, "Stores"), stores })
+}
+
+#[derive(Template)]
+#[template(path = "store.html", config = "web/askama.toml")]
+struct Page {
+    frame: Frame,
+    store: StoreView,
+    bar: String,
+    room: String,
+    health: &'static str,
+    chart: String,
+    pace: Option<String>,
+    forecast: Option<String>,
+    form: Form,
+    /// What the form would do, for browsers without scripts.
+    effect: Option<Effect>,
+    now: Timestamp,
+    /// What a check has just found, for browsers without scripts.
+    check: Option<StoreCheck>,
+    steps: Vec<String>,
+    serve: [(&'static str, &'static str); 2],
+    sums: [(&'static str, &'static str); 3],
+}
+
+impl Page {
+    async fn new(
+        app: &Arc<App>,
+        visit: &Visit,
+        name: &StoreName,
+        form: Option<Form>,
+    ) -> Result<Self, Failure> {
+        let store = ops::stores::show(app, &visit.actor, name).await?;
+        let growth = ops::status::growth(app, &visit.actor).await?;
+        let growth: Option<Growth> = growth.into_iter().find(|g| g.store == *name);
+        let now = app.catalogue.clock().now();
+        let today = u32::try_from(now.seconds() / 86_400).unwrap_or(0);
+        let capacity = growth.as_ref().and_then(|g| g.capacity);
+        let limit = store.soft_max_size.or(store.max_size);
+        Ok(Self {
+            frame: visit.frame(app, Section::Stores, format!("Store {name}")),
+            bar: stores_shown::fill(app, &store, capacity).bar(),
+            room: stores_shown::room(&store, capacity),
+            health: stores_shown::health(&store),
+            chart: chart::growth(growth.as_ref().map_or(&[][..], |g| &g.days), limit),
+            pace: growth.as_ref().and_then(|g| g.per_day).map(stores_shown::pace),
+            forecast: growth.as_ref().and_then(|g| stores_shown::forecast(g, today)),
+            form: form.unwrap_or_else(|| store_forms::of(&store)),
+            store,
+            effect: None,
+            now,
+            check: None,
+            steps: Vec::new(),
+            serve: store_forms::SERVE,
+            sums: store_forms::CHECKSUM,
+        })
+    }
+}
+
+pub async fn show(
+    State(app): State<Arc<App>>,
+    visit: Visit,
+    Names(name): Names<StoreName>,
+) -> Result<Response, Failure> {
+    render(&Page::new(&app, &visit, &name, None).await?)
+}
+
+/// Saves limits, sharing and S3 settings.
+pub async fn change(
+    State(app): State<Arc<App>>,
+    visit: Visit,
+    Names(name): Names<StoreName>,
+    mut form: Form,
+) -> Result<Response, Failure> {
+    let change = store_forms::change(&mut form);
+    if let Some(change) = change.as_ref().filter(|_| form.is_on("effect")) {
+        let effect = effect_of(&app, &visit, &name, change).await;
+        let page = Page::new(&app, &visit, &name, Some(form)).await?;
+        return render(&Page { effect: Some(effect), ..page });
+    }
+    if let Some(change) = change {
+        match ops::stores::change(&app, &visit.actor, &name, &change).await {
+            Ok(_) => return Ok(done(&format!("/stores/{name}"), "saved")),
+            Err(error) => form.refuse(&error),
+        }
+    }
+    let page = Page::new(&app, &visit, &name, Some(form)).await?;
+    render_as(StatusCode::UNPROCESSABLE_ENTITY, &page)
+}
+
+/// What the next run would do with the settings as typed so far.
+pub async fn effect(
+    State(app): State<Arc<App>>,
+    visit: Visit,
+    Names(name): Names<StoreName>,
+    mut form: Form,
+) -> Result<Response, Failure> {
+    let effect = match store_forms::change(&mut form) {
+        Some(change) => effect_of(&app, &visit, &name, &change).await,
+        None => Effect::Refused("A field is not right yet.".to_owned()),
+    };
+    render(&Shown { effect, now: app.catalogue.clock().now() })
+}
+
+async fn effect_of(
+    app: &Arc<App>,
+    visit: &Visit,
+    name: &StoreName,
+    change: &StoreChange,
+) -> Effect {
+    Effect::of(ops::stores::preview_change(app, &visit.actor, name, change).await)
+}
+
+#[derive(Template)]
+#[template(path = "effect.html", config = "web/askama.toml")]
+struct Shown {
+    effect: Effect,
+    now: Timestamp,
+}
+
+// ---- the check ----
+
+#[derive(Template)]
+#[template(path = "check_step.html", config = "web/askama.toml")]
+struct Step<'a> {
+    step: &'a CheckStep,
+}
+
+fn markup(step: &CheckStep) -> String {
+    Step { step }.render().unwrap_or_default()
+}
+
+/// Checks the store and shows its page with what was found.
+pub async fn check(
+    State(app): State<Arc<App>>,
+    visit: Visit,
+    Names(name): Names<StoreName>,
+) -> Result<Response, Failure> {
+    let check = ops::stores::check(&app, &visit.actor, &name).await?;
+    let steps = check.steps.iter().map(markup).collect();
+    let page = Page::new(&app, &visit, &name, None).await?;
+    render(&Page { check: Some(check), steps, ..page })
+}
+
+/// The same as a stream of list items, each as soon as its step is over.
+pub async fn check_live(
+    State(app): State<Arc<App>>,
+    visit: Visit,
+    Names(name): Names<StoreName>,
+) -> Result<Response, Failure> {
+    // An unknown store is refused before anything is sent.
+    ops::find_store(&app.catalogue.settings().topology, &name)?;
+    let (sender, receiver) = tokio::sync::mpsc::unbounded_channel::<String>();
+    tokio::spawn(async move {
+        // Whoever asked may have gone: the check is finished all the same, and removes its probe.
+        let seen = |step: &CheckStep| drop(sender.send(markup(step)));
+        let end = match ops::stores::check_seen(&app, &visit.actor, &name, &seen).await {
+            Ok(check) if check.ok => "<li class=\"end good\">The store works.</li>".to_owned(),
+            Ok(_) => "<li class=\"end bad\">The store does not work as it should.</li>".to_owned(),
+            Err(error) => {
+                format!("<li class=\"end bad\">{}</li>", show::with_code(&error.to_string()))
+            }
+        };
+        drop(sender.send(end));
+    });
+    let steps = UnboundedReceiverStream::new(receiver);
+    let steps = steps.map(|step| Ok::<_, std::convert::Infallible>(Bytes::from(step)));
+    let mut response = html(StatusCode::OK, String::new());
+    *response.body_mut() = Body::from_stream(steps);
+    Ok(response)
+}
+
+/// Takes the store as it is: its marker is written again (SPEC 2).
+pub async fn reconcile(
+    State(app): State<Arc<App>>,
+    visit: Visit,
+    Names(name): Names<StoreName>,
+) -> Result<Response, Failure> {
+    ops::vacuum::reconcile(&app, &visit.actor, &name).await?;
+    Ok(done(&format!("/stores/{name}"), "reconciled"))
+}

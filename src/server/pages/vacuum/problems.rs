@@ -1,0 +1,62 @@
+//! What a run could not do, with the files concerned by name and a way out.
+
+use std::sync::Arc;
+
+use super::super::super::errors::Failure;
+use super::super::frame::Visit;
+use crate::api::{Count, RunError};
+use crate::app::App;
+use crate::domain::Digest;
+use crate::ops;
+use crate::ops::vacuum::FileName;
+
+/// An error of a run as a page shows it.
+pub struct Problem {
+    pub phase: String,
+    pub scope: Option<String>,
+    pub store: Option<String>,
+    pub cause: String,
+    /// What to do, where the cause does not say it.
+    pub remedy: Option<&'static str>,
+    /// Whether a look at the store may tell more.
+    pub asks_for_check: bool,
+    pub count: Count,
+    /// The first files concerned.
+    pub files: Vec<(Digest, Option<FileName>)>,
+}
+
+/// The errors with names.
+pub async fn told(
+    app: &Arc<App>,
+    visit: &Visit,
+    errors: &[RunError],
+) -> Result<Vec<Problem>, Failure> {
+    let digests = errors
+        .iter()
+        .flat_map(|error| error.digests.iter().map(|digest| (*digest, error.scope.clone())));
+    let names = ops::vacuum::names_of(app, &visit.actor, digests.collect()).await?;
+    let problem = |error: &RunError| {
+        let files = error.digests.iter().map(|digest| (*digest, names.get(digest).cloned()));
+        Problem {
+            phase: error.phase.clone(),
+            scope: error.scope.clone(),
+            store: error.store.clone(),
+            cause: error.cause.clone(),
+            remedy: remedy(&error.phase),
+            asks_for_check: error.phase == "stores" && error.store.is_some(),
+            count: Count { files: error.files, bytes: error.bytes },
+            files: files.collect(),
+        }
+    };
+    Ok(errors.iter().map(problem).collect())
+}
+
+/// The planner's causes say what to do; these phases meet what nobody planned.
+fn remedy(phase: &str) -> Option<&'static str> {
+    match phase {
+        "stores" => Some("Runs go on without the store and change nothing in it until it works."),
+        "finish" => Some("The deletions are tried again by themselves, and by the next run."),
+        "run" => Some("Look into the log of the server, put right what it names, and start a run."),
+        _ => None,
+    }
+}
