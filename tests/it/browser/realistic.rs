@@ -59,6 +59,9 @@ fn by(who: &str) -> Actor {
 async fn make_stores(app: &Arc<App>, instance: &Instance) {
     let server = weed::shared();
     server.make_bucket("acme-hayloft").await;
+    for mounted in ["srv", "mnt"] {
+        fs::create_dir(instance.path(mounted)).expect("a place to mount disks");
+    }
     let s3 = |more: Value| {
         let mut settings = json!({
             "endpoint": server.endpoint, "path_style": true,
