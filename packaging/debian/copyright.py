@@ -11,6 +11,7 @@ import re
 import sys
 
 NAMES = re.compile(r"^(licen[cs]e|copying|unlicense|notice|copyright)", re.IGNORECASE)
+APACHE = re.compile(r"Apache License\s+Version 2\.0, January 2004.*?END OF TERMS AND CONDITIONS", re.DOTALL)
 NOTICE = re.compile(r"^\W*(?:copyright|©)\s+(?=.*(?:\d{4}|\(c\)|©)).*$", re.IGNORECASE)
 
 
@@ -54,6 +55,7 @@ def may_be_apache(expression):
 
 
 def indented(text):
+    text = APACHE.sub("[The Apache License, Version 2.0: /usr/share/common-licenses/Apache-2.0]", text)
     lines = (line.rstrip().replace("\t", "        ").replace("\f", "") for line in text.strip().splitlines())
     return "\n".join(f" {line}" if line else " ." for line in lines)
 

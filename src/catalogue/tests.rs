@@ -124,6 +124,65 @@ async fn replacing_deleting_and_undeleting_keep_counters_and_indexes() {
 }
 
 #[tokio::test]
+async fn a_level_shows_names_and_folders_once_in_pages_of_any_size() {
+    let dir = tempfile::tempdir().expect("dir");
+    let catalogue = fresh(&dir).await;
+    let paths = ["a", "a-b", "a/1", "a/b/2", "a/b/3", "a0", "b/1", "c", "c/x/y", "ü/é"];
+    for path in paths {
+        upload(&catalogue, path, 1, 10).await;
+    }
+    let snapshot = catalogue.snapshot().expect("snapshot");
+    let shown = |listed: &Listed| match listed {
+        Listed::Folder(folder) => folder.clone(),
+        Listed::Entry(path, _) => path.to_string(),
+    };
+    let cases: [(&str, &[&str]); 6] = [
+        ("", &["a", "a-b", "a/", "a0", "b/", "c", "c/", "ü/"]),
+        ("a", &["a", "a-b", "a/", "a0"]),
+        ("a/", &["a/1", "a/b/"]),
+        ("a/b/", &["a/b/2", "a/b/3"]),
+        ("ü/", &["ü/é"]),
+        ("x", &[]),
+    ];
+    for (prefix, expected) in cases {
+        for limit in 1..=expected.len() + 1 {
+            let mut found = Vec::new();
+            loop {
+                let after = found.last().cloned();
+                let page = snapshot.level(SCOPE, prefix, after.as_deref(), limit).expect("level");
+                assert!(page.items.len() <= limit);
+                found.extend(page.items.iter().map(shown));
+                if !page.more {
+                    break;
+                }
+            }
+            assert_eq!(found, expected, "{prefix:?} by {limit}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn deleted_paths_are_listed_once_with_their_newest_version() {
+    let dir = tempfile::tempdir().expect("dir");
+    let catalogue = fresh(&dir).await;
+    for (path, seed) in [("a/x", 1), ("a/x", 2), ("a/x", 3), ("a/y", 4), ("b", 5)] {
+        upload(&catalogue, path, seed, u64::from(seed)).await;
+    }
+    for path in ["a/x", "a/y", "b"] {
+        let path = FilePath::new(path).expect("path");
+        let gone = catalogue.write(move |tx| tx.remove_entry(SCOPE, &path)).await;
+        assert_eq!(gone.map_err(|e: CatalogueError| e).expect("write"), DeleteOutcome::Deleted);
+    }
+    let snapshot = catalogue.snapshot().expect("snapshot");
+    let page = snapshot.deleted(SCOPE, "a/", None, 1).expect("deleted");
+    assert!(page.more);
+    let newest = snapshot.file(page.items[0].file).expect("read").expect("file");
+    assert_eq!((page.items[0].path.as_str(), newest.size), ("a/x", 3));
+    let rest = snapshot.deleted(SCOPE, "a/", Some("a/x"), 9).expect("deleted");
+    assert_eq!((rest.items.len(), rest.items[0].path.as_str(), rest.more), (1, "a/y", false));
+}
+
+#[tokio::test]
 async fn a_failed_job_leaves_nothing_and_its_neighbours_are_kept() {
     let dir = tempfile::tempdir().expect("dir");
     let catalogue = fresh(&dir).await;

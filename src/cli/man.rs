@@ -11,10 +11,22 @@ use clap_mangen::Man;
 use super::args::Cli;
 
 /// What the page of the program has beside what clap knows. Lines of troff.
-const GENERAL: &str = r".SH FILES
+const GENERAL: &str = r".SH FIRST STEPS
+.nf
+hayloft status
+hayloft scope create media
+hayloft file put media holiday.jpg photos/holiday.jpg
+hayloft store create cold s3 \-\-bucket my\-archive \-\-credentials systemd:s3_cold
+hayloft store check cold
+hayloft scope manage media add\-store cold \-\-populate
+hayloft store manage local \-\-soft\-max\-size 80GB
+hayloft vacuum \-\-dry\-run
+.fi
+.SH FILES
 .TP
 \fI/etc/hayloft/config.toml\fR
-The configuration, each key with its default and the reason for it.
+The configuration. Every key with its default and the reason for it is in
+\fI/usr/share/doc/hayloft/examples/config.example.toml\fR.
 .TP
 \fI/etc/hayloft/credentials\fR
 Keys of S3 stores, one file each, which systemd hands to the service.
@@ -85,13 +97,11 @@ fn shown(command: &Command) -> impl Iterator<Item = &Command> {
 }
 
 fn page(command: &Command, name: &str, parent: Option<&str>) -> io::Result<Vec<u8>> {
-    let man = Man::new(command.clone())
-        .title(name.to_uppercase())
-        .section("1")
-        .source(concat!("Hayloft ", env!("CARGO_PKG_VERSION")))
-        .manual("Hayloft");
+    let man = Man::new(command.clone());
     let mut out = Vec::new();
-    man.render_title(&mut out)?;
+    // The date stays empty, so that the same source makes the same page.
+    let (title, version) = (name.to_uppercase(), env!("CARGO_PKG_VERSION"));
+    writeln!(out, ".TH \"{title}\" 1 \"\" \"Hayloft {version}\" \"Hayloft\"")?;
     man.render_name_section(&mut out)?;
     man.render_synopsis_section(&mut out)?;
     man.render_description_section(&mut out)?;

@@ -11,18 +11,18 @@ use crate::domain::{File, ReplicaState, StoreId};
 /// nor those held by tombstones of deleted scopes only: they are deleted as unreferenced.
 pub fn clean_up(world: &World<'_>, file: &File, store: StoreId) -> Decision {
     if !file.scopes().any(|scope| world.topology.scopes.contains_key(&scope)) {
-        return Decision::nothing();
+        return Decision::default();
     }
     match file.state(store) {
         Some(ReplicaState::Corrupt) => match removable(world, file, store, CONFIRMED) {
             Ok(()) => Decision::step(Move::remove(file, store, None, Reason::Corrupt)),
             // Marked replicas are reported as such at the end of the run.
-            Err(_) => Decision::nothing(),
+            Err(_) => Decision::default(),
         },
         Some(ReplicaState::Present) if is_residual(world, file, store) => {
             residual(world, file, store)
         }
-        _ => Decision::nothing(),
+        _ => Decision::default(),
     }
 }
 

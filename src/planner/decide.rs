@@ -4,7 +4,7 @@ use super::plan::Move;
 use super::report::Cause;
 use crate::domain::{ScopeId, Topology};
 
-/// What a policy asks for one file.
+/// What a policy asks for one file; by default nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Decision {
     /// In the order of execution.
@@ -41,10 +41,6 @@ impl Note {
 }
 
 impl Decision {
-    pub(super) fn nothing() -> Self {
-        Self::default()
-    }
-
     pub(super) fn step(step: Move) -> Self {
         Self { moves: vec![step], note: None }
     }

@@ -18,9 +18,9 @@ pub fn drain(
     scope: ScopeId,
     store: StoreId,
 ) -> Decision {
-    let Some(link) = world.link(scope, store) else { return Decision::nothing() };
+    let Some(link) = world.link(scope, store) else { return Decision::default() };
     if !link.policy.drain.is_on() || !file.is_present(store) || file.member(scope).is_none() {
-        return Decision::nothing();
+        return Decision::default();
     }
     let Err(pins) = removable(world, file, store, CONFIRMED) else {
         return Decision::step(Move::remove(file, store, Some(scope), reason(link)));

@@ -309,24 +309,17 @@ impl Driver {
 
     fn stick(&mut self, size: u64, digest: Digest) {
         self.walk.stuck.add(size);
-        if self.walk.stuck_digests.len() < SHOWN_DIGESTS {
-            self.walk.stuck_digests.push(digest);
-        }
+        let room = SHOWN_DIGESTS.saturating_sub(self.walk.stuck_digests.len());
+        self.walk.stuck_digests.extend(std::iter::once(digest).take(room));
     }
 
     /// All files were looked at and the limit is still exceeded: one error with the reasons.
     fn note_excess(&mut self, world: &World<'_>, usage: &Usage, unit: Unit) {
         let Some(limit) = limit_of(unit, world) else { return };
         let excess = used(unit, usage).saturating_sub(limit);
-        if excess > 0 {
-            let over = Over { limit, excess, ..self.walk.over };
-            self.ledger.unmet_all(
-                place(unit),
-                Cause::StillOver(over),
-                self.walk.stuck,
-                &self.walk.stuck_digests,
-            );
-        }
+        let over = Over { limit, excess, ..self.walk.over };
+        let (stuck, digests) = (self.walk.stuck, &self.walk.stuck_digests);
+        self.ledger.unmet_all(place(unit), Cause::StillOver(over), stuck, digests);
     }
 }
 
@@ -336,7 +329,7 @@ fn completed_later(batch: &Batch, results: &[MoveResult], at: usize) -> bool {
         .moves
         .iter()
         .zip(results)
-        .skip(at + 1)
+        .skip(at)
         .any(|(m, r)| m.file == file && m.action == Action::Move && matches!(r, MoveResult::Done))
 }
 

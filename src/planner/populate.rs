@@ -18,7 +18,7 @@ pub fn populate(
 ) -> Decision {
     let settled = !matches!(file.state(store), Some(ReplicaState::Present | ReplicaState::Writing));
     if !file.is_live_in(scope) || !settled {
-        return Decision::nothing();
+        return Decision::default();
     }
     let Some(from) = source(world, scope, file, store) else {
         return Decision::unmet(no_source(world, scope, file));

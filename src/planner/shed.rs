@@ -21,7 +21,7 @@ pub fn shed_scope(
     store: StoreId,
 ) -> Decision {
     if !file.is_present(store) || file.member(scope).is_none() {
-        return Decision::nothing();
+        return Decision::default();
     }
     let Err(pins) = removable(world, file, store, CONFIRMED) else {
         return Decision::step(Move::remove(file, store, Some(scope), Reason::ScopeLimit));
@@ -60,7 +60,7 @@ pub fn shed_scope(
 /// there gets it elsewhere first.
 pub fn shed_store(world: &World<'_>, usage: &Usage, file: &File, store: StoreId) -> Decision {
     if !file.is_present(store) {
-        return Decision::nothing();
+        return Decision::default();
     }
     let mut links = file.scopes().filter_map(|s| world.link(s, store)).peekable();
     if links.peek().is_some() && links.all(|l| l.policy.drain.is_on()) {

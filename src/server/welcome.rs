@@ -1,5 +1,6 @@
 //! What whoever starts a server wants to know first: what was made, where it is, what to type next.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::Server;
@@ -18,6 +19,8 @@ pub struct Welcome {
     /// The first local store's directory.
     pub local_store: PathBuf,
     pub admin_socket: PathBuf,
+    /// With the port that the system chose for port 0.
+    pub address: SocketAddr,
     /// Where the admin page is.
     pub page: String,
     /// The page's address is one of this machine only, although others may connect.
@@ -36,11 +39,11 @@ impl Server {
             tracing::error!(%error, "the sign-in link could not be made");
             None
         });
-        facts(app, link)
+        facts(app, self.local_addr(), link)
     }
 }
 
-fn facts(app: &App, link: Option<SignInLink>) -> Welcome {
+fn facts(app: &App, address: SocketAddr, link: Option<SignInLink>) -> Welcome {
     let config = &app.config;
     Welcome {
         version: env!("CARGO_PKG_VERSION"),
@@ -49,6 +52,7 @@ fn facts(app: &App, link: Option<SignInLink>) -> Welcome {
         catalogue: config.catalogue(),
         local_store: config.local_store(),
         admin_socket: config.admin_socket.clone(),
+        address,
         page: format!("{}/", config.base_url()),
         local_name: config.public_url.is_none() && config.listen.ip().is_unspecified(),
         exposed: config.tls.is_none() && !config.listen.ip().is_loopback(),
@@ -68,6 +72,7 @@ impl Welcome {
             );
         }
         tracing::info!(
+            address = %self.address,
             page = %self.page,
             admin_socket = %self.admin_socket.display(),
             version = self.version,

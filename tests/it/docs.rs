@@ -32,18 +32,30 @@ fn guide(name: &str) -> Page {
 
 #[test]
 fn every_hayloft_command_of_the_documents_is_valid() {
+    use clap::error::ErrorKind::{
+        DisplayHelpOnMissingArgumentOrSubcommand, MissingRequiredArgument, MissingSubcommand,
+    };
     let mut seen = 0;
     for page in pages() {
-        let of_blocks = page.blocks.iter().filter(|b| b.language == "sh").map(|b| b.text.clone());
-        let texts = of_blocks.chain(page.inline_commands());
-        for words in texts.flat_map(|text| hayloft_commands(&text)) {
+        let blocks = page.blocks.iter().filter(|b| b.language == "sh");
+        for words in blocks.flat_map(|b| hayloft_commands(&b.text)) {
             if let Err(e) = Cli::read(words.iter().map(Into::into)) {
                 panic!("{}: {}\n{e}", page.name, words.join(" "));
             }
             seen += 1;
         }
+        // Sentences may name a command without its arguments.
+        let allowed =
+            [DisplayHelpOnMissingArgumentOrSubcommand, MissingRequiredArgument, MissingSubcommand];
+        for words in page.inline_commands().iter().flat_map(|text| hayloft_commands(text)) {
+            if let Err(e) = Cli::read(words.iter().map(Into::into)) {
+                let named = allowed.contains(&e.kind()) || e.exit_code() == 0;
+                assert!(named, "{}: {}\n{e}", page.name, words.join(" "));
+            }
+            seen += 1;
+        }
     }
-    assert!(seen > 120, "only {seen} commands were found");
+    assert!(seen > 100, "only {seen} commands were found");
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod bench;
 mod connections;
 mod limits;
 mod reads;
+mod scope_pages;
 mod semantics;
 mod uploads;
 mod vacuum_pages;

@@ -128,45 +128,13 @@ function inPlace(link) {
     });
     document.body.append(dialog);
     dialog.showModal();
-    alive(dialog);
-  });
-}
-
-// The form in a dialog: saved, it leads on; refused, it comes back with what is wrong.
-function alive(dialog) {
-  enliven(dialog);
-  for (const cancel of dialog.querySelectorAll("[data-close]")) {
-    cancel.addEventListener("click", (event) => {
-      event.preventDefault();
-      dialog.close();
-    });
-  }
-  const form = dialog.querySelector("form[data-in-place]");
-  form?.addEventListener("submit", async (event) => {
-    event.preventDefault();
-    const button = form.querySelector("button.main");
-    button.disabled = true;
-    try {
-      const body = new URLSearchParams(new FormData(form));
-      const answer = await fetch(form.action, { method: "POST", body });
-      if (answer.redirected) {
-        location.assign(answer.url);
-        return;
-      }
-      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-      const editor = page.getElementById("editor");
-      if (!editor) throw new Error(page.querySelector("[role=alert]")?.textContent ?? answer.status);
-      dialog.replaceChildren(document.adoptNode(editor));
-      alive(dialog);
-      dialog.querySelector("[aria-invalid], [role=alert]")?.focus();
-    } catch (error) {
-      const note = document.createElement("p");
-      note.className = "note bad";
-      note.setAttribute("role", "alert");
-      note.textContent = `This could not be saved: ${error.message}.`;
-      form.prepend(note);
+    enliven(dialog);
+    for (const cancel of dialog.querySelectorAll("[data-close]")) {
+      cancel.addEventListener("click", (close) => {
+        close.preventDefault();
+        dialog.close();
+      });
     }
-    button.disabled = false;
   });
 }
 

@@ -42,7 +42,8 @@ function showRun(panel, run) {
   const [part, whole] = total.bytes > 0 ? [done.bytes, total.bytes] : [done.files, total.files];
   const percent = whole > 0 ? Math.min(100, Math.floor((part * 100) / whole)) : 0;
   const place = [progress.scope && `scope ${progress.scope}`, progress.store && `store ${progress.store}`];
-  const phase = [progress.phase || "beginning", ...place.filter(Boolean)].join(", ");
+  const begun = progress.phase || (paused ? "waiting to go on" : "beginning");
+  const phase = [begun, ...place.filter(Boolean)].join(", ");
   put("phase", phase);
   const bar = panel.querySelector("progress");
   bar.max = Math.max(1, whole);
@@ -55,7 +56,7 @@ function showRun(panel, run) {
   put("rate", `${size(paused ? 0 : progress.rate)}/s`);
   put("left", paused || progress.seconds_left == null ? "–" : span(progress.seconds_left));
   // Phases are told aloud, figures are not.
-  say(paused ? "The run is paused." : `Phase: ${progress.phase || "beginning"}`);
+  say(paused ? "The run is paused." : `Phase: ${begun}`);
 }
 
 async function showEnd(panel, run) {

@@ -65,6 +65,7 @@ mod tests {
             catalogue: "/var/lib/hayloft/hayloft.redb".into(),
             local_store: "/var/lib/hayloft/store".into(),
             admin_socket: "/run/hayloft/admin.sock".into(),
+            address: ([127, 0, 0, 1], 8700).into(),
             page: "http://127.0.0.1:8700/".to_owned(),
             local_name: false,
             exposed: false,

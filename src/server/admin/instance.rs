@@ -37,8 +37,9 @@ pub struct AuditPage {
     /// The id of the last entry of the page before.
     #[param(format = "uint64")]
     after: Option<u64>,
-    /// Entries, at most 1000.
-    limit: Option<usize>,
+    /// Entries, 1 to 1000.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u16>,
 }
 
 /// Changes by API, command line and page, newest first.
@@ -49,7 +50,11 @@ pub async fn audit(
     Who(actor): Who,
     Query(page): Query<AuditPage>,
 ) -> Answer<Json<Vec<AuditEntry>>> {
-    Ok(Json(ops::audit::list(&app, &actor, page.after, page.limit).await?))
+    if page.limit.is_some_and(|limit| !(1..=1000).contains(&limit)) {
+        return Err(Failure::invalid("malformed-query", "limit is 1 to 1000"));
+    }
+    let limit = page.limit.map(usize::from);
+    Ok(Json(ops::audit::list(&app, &actor, page.after, limit).await?))
 }
 
 /// Sends a test to every receiver of notifications, once, and says what became of it.

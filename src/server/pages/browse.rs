@@ -22,7 +22,7 @@ use crate::ops::browse::{DeletedRow, Item};
 #[template(path = "browse.html", config = "web/askama.toml")]
 struct Scopes {
     frame: Frame,
-    scopes: Vec<ScopeView>,
+    list: Vec<ScopeView>,
     is_first: bool,
     next: Option<String>,
 }
@@ -33,7 +33,7 @@ pub async fn scopes(State(app): State<Arc<App>>, visit: Visit) -> Result<Respons
     let matrix = ops::scopes::matrix(&app, &visit.actor, after).await?;
     render(&Scopes {
         frame: visit.frame(&app, Section::Files, "Files"),
-        scopes: matrix.scopes,
+        list: matrix.scopes,
         is_first: after.is_none(),
         next: matrix.next,
     })
@@ -135,6 +135,11 @@ impl Folder {
     /// A name as it stands in its folder.
     fn short(&self, path: &str) -> String {
         path.strip_prefix(self.place.folder.as_str()).unwrap_or(path).to_owned()
+    }
+
+    /// A content type without its parameters, which are as long as uploaders like.
+    fn kind(file: &ops::browse::Row) -> &str {
+        file.content_type.split(';').next().unwrap_or_default().trim()
     }
 
     fn is_empty(&self) -> bool {

@@ -1,6 +1,7 @@
 //! What a change would do to the next run, in words and as a table.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::show;
 use crate::api::{Count, MoveAction, Preview, RunError};
@@ -32,12 +33,14 @@ pub struct Seen {
     /// Files that stay where they are for the sake of other scopes.
     pub retained: Count,
     pub at: Timestamp,
+    /// Nothing is changed yet.
+    pub is_as_is: bool,
 }
 
 /// Moves that are alike, without the change and with it.
 #[derive(Debug)]
 pub struct Row {
-    pub action: &'static str,
+    pub action: MoveAction,
     pub scope: Option<String>,
     pub from: Option<String>,
     pub to: Option<String>,
@@ -49,12 +52,41 @@ impl Row {
     pub fn is_changed(&self) -> bool {
         self.before != self.after
     }
+
+    /// What is done, in a word.
+    pub fn verb(&self) -> &'static str {
+        match self.action {
+            MoveAction::Copy => "copy",
+            MoveAction::Move => "move",
+            MoveAction::Remove => "remove",
+        }
+    }
+
+    fn path(&self) -> Path {
+        (self.action, self.from.clone(), self.to.clone())
+    }
 }
 
 /// What is moved how and where.
 type Path = (MoveAction, Option<String>, Option<String>);
 
 impl Effect {
+    /// What the next run would do as things are.
+    pub fn as_is(previewed: Result<Arc<Preview>, OpError>) -> Self {
+        match previewed {
+            Ok(now) => {
+                let seen = seen(&now, &now);
+                let sentence =
+                    match list(seen.rows.iter().map(|row| phrase(&row.path(), row.after))) {
+                        None => "As things are, the next run has nothing to do.".to_owned(),
+                        Some(all) => format!("As things are, the next run would {all}."),
+                    };
+                Self::Seen(Box::new(Seen { is_as_is: true, sentence, ..seen }))
+            }
+            Err(error) => Self::Refused(error.to_string()),
+        }
+    }
+
     pub fn of(previewed: Result<Previewed, OpError>) -> Self {
         match previewed {
             Ok(previewed) => Self::Seen(Box::new(seen(&previewed.before, &previewed.after))),
@@ -63,9 +95,12 @@ impl Effect {
     }
 }
 
+/// Moves without the change and with it.
+type Sides = (Count, Count);
+
 fn seen(before: &Preview, after: &Preview) -> Seen {
-    let mut paths: BTreeMap<Path, (Count, Count)> = BTreeMap::new();
-    let mut rows: BTreeMap<(Path, Option<String>), (Count, Count)> = BTreeMap::new();
+    let mut paths: BTreeMap<Path, Sides> = BTreeMap::new();
+    let mut rows: BTreeMap<(Path, Option<String>), Sides> = BTreeMap::new();
     for (is_after, preview) in [(false, before), (true, after)] {
         for group in &preview.groups {
             let path = (group.action, group.from.clone(), group.to.clone());
@@ -93,16 +128,12 @@ fn seen(before: &Preview, after: &Preview) -> Seen {
             .collect(),
         retained: after.run.retained,
         at: after.at,
+        is_as_is: false,
     }
 }
 
-fn row(((path, scope), (before, after)): ((Path, Option<String>), (Count, Count))) -> Row {
+fn row(((path, scope), (before, after)): ((Path, Option<String>), Sides)) -> Row {
     let (action, from, to) = path;
-    let action = match action {
-        MoveAction::Copy => "copy",
-        MoveAction::Move => "move",
-        MoveAction::Remove => "remove",
-    };
     Row { action, scope, from, to, before, after }
 }
 
@@ -123,7 +154,7 @@ fn problem(error: &RunError) -> String {
     format!("{place}{}{size}", error.cause)
 }
 
-fn sentence(paths: &BTreeMap<Path, (Count, Count)>) -> String {
+fn sentence(paths: &BTreeMap<Path, Sides>) -> String {
     let changed = || paths.iter().filter(|(_, (before, after))| before != after);
     if changed().next().is_none() {
         let all = list(paths.iter().map(|(path, (_, after))| phrase(path, *after)));
@@ -172,7 +203,10 @@ fn list(phrases: impl Iterator<Item = Option<String>>) -> Option<String> {
         ([], _) => None,
         ([one], []) => Some(one.clone()),
         ([first @ .., last], []) => Some(format!("{}, and {last}", first.join("; "))),
-        (shown, rest) => Some(format!("{}, and {} more things", shown.join("; "), rest.len())),
+        (shown, rest) => {
+            let more = show::plural(rest.len() as u64, "more thing");
+            Some(format!("{}, and {more}", shown.join("; ")))
+        }
     }
 }
 

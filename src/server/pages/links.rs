@@ -216,30 +216,33 @@ pub async fn effect(
     mut form: Form,
 ) -> Result<Response, Failure> {
     let effect = match link_form::change(&mut form) {
-        Some(change) => effect_of(&app, &visit, names, &change).await?,
+        Some(change) => effect_of(&app, &visit, names, &change).await,
         None => Effect::Refused("A field is not right yet.".to_owned()),
     };
     render(&Shown { effect, now: app.catalogue.clock().now() })
 }
 
-/// What the next run would do with the link as it is.
+/// What the next run would do with the link as it is, or with a new one that has no policy.
 pub async fn effect_now(
     State(app): State<Arc<App>>,
     Names(names): Names<Both>,
     visit: Visit,
 ) -> Result<Response, Failure> {
-    let effect = effect_of(&app, &visit, names, &LinkChange::default()).await?;
+    let (scope, store) = &names;
+    let settings = app.catalogue.settings();
+    let topology = &settings.topology;
+    let link = ops::find_scope(topology, scope)
+        .and_then(|scope| Ok(topology.link(scope.id, ops::find_store(topology, store)?.id)))?;
+    let effect = match link {
+        Some(_) => Effect::as_is(ops::vacuum::preview(&app, &visit.actor).await),
+        None => effect_of(&app, &visit, names, &LinkChange::default()).await,
+    };
     render(&Shown { effect, now: app.catalogue.clock().now() })
 }
 
-async fn effect_of(
-    app: &Arc<App>,
-    visit: &Visit,
-    names: Both,
-    change: &LinkChange,
-) -> Result<Effect, Failure> {
+async fn effect_of(app: &Arc<App>, visit: &Visit, names: Both, change: &LinkChange) -> Effect {
     let (scope, store) = &names;
-    Ok(Effect::of(ops::links::preview(app, &visit.actor, scope, store, change).await))
+    Effect::of(ops::links::preview(app, &visit.actor, scope, store, change).await)
 }
 
 pub async fn unlink(

@@ -70,7 +70,8 @@ pub const FRAGMENTS: &str = "fragments";
 
 /// Whether an address is one of the page.
 pub fn owns(path: &str) -> bool {
-    let head = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+    let Some(rest) = path.strip_prefix('/') else { return false };
+    let head = rest.split('/').next().unwrap_or_default();
     HEADS.contains(&head) || head == FRAGMENTS
 }
 
@@ -154,7 +155,11 @@ pub async fn answer(
         return assets::serve(name, &request);
     }
     match path {
+        "/" if !is_read => return Err(Failure::method_not_allowed("GET, HEAD")),
         "/signin" | "/signout" => return sign_in::answer(site, request, peer).await,
+        _ if !is_read && request.method() != Method::POST => {
+            return Err(Failure::method_not_allowed("GET, HEAD, POST"));
+        }
         _ if !caller.actor.is_instance_admin() => return Ok(sign_in::ask(&request)),
         _ => {}
     }
@@ -233,7 +238,9 @@ mod tests {
         for path in ["/", "/signin", "/scopes/a/links/b", "/fragments/plan", "/assets/app.js"] {
             assert!(owns(path), "{path}");
         }
-        for path in ["/files/a/b", "/api/v1/status", "/metrics", "/favicon.ico", "/scopesx"] {
+        for path in
+            ["/files/a/b", "/api/v1/status", "/metrics", "/favicon.ico", "/scopesx", "", "*"]
+        {
             assert!(!owns(path), "{path}");
         }
     }

@@ -74,6 +74,10 @@ impl Page {
         })
     }
 
+    fn has_warnings(&self) -> bool {
+        self.scope.stores.iter().any(|link| !link.warnings.is_empty())
+    }
+
     fn role(token: &TokenView) -> &'static str {
         match token.role {
             Role::Read => "read",

@@ -74,18 +74,19 @@ const LOCAL: &str = "local";
 struct New {
     frame: Frame,
     form: Form,
-    /// (field, store, what it is), the usual one first.
+    /// (field, store, where it is), the usual one first.
     stores: Vec<(String, String, String)>,
 }
 
 impl New {
-    fn new(app: &App, visit: &Visit, form: Form) -> Self {
+    fn page(app: &App, visit: &Visit, form: Form) -> Self {
         let settings = app.catalogue.settings();
         let mut all = settings.topology.stores_by_name();
         all.sort_by_key(|store| store.name.as_str() != LOCAL);
         let stores = all.into_iter().map(|store| {
             let name = store.name.to_string();
-            (format!("{LINK}{name}"), name, store.backend.kind().to_owned())
+            let place = format!("{} {}", store.backend.kind(), store.backend.location());
+            (format!("{LINK}{name}"), name, place)
         });
         let stores = stores.collect();
         Self { frame: visit.frame(app, Section::Scopes, "New scope"), form, stores }
@@ -94,7 +95,7 @@ impl New {
 
 pub async fn ask(State(app): State<Arc<App>>, visit: Visit) -> Result<Response, Failure> {
     let form = Form::default().with(&format!("{LINK}{LOCAL}"), "on");
-    std::future::ready(render(&New::new(&app, &visit, form))).await
+    std::future::ready(render(&New::page(&app, &visit, form))).await
 }
 
 pub async fn create(
@@ -108,7 +109,7 @@ pub async fn create(
             Err(error) => form.refuse(&error),
         }
     }
-    render_as(StatusCode::UNPROCESSABLE_ENTITY, &New::new(&app, &visit, form))
+    render_as(StatusCode::UNPROCESSABLE_ENTITY, &New::page(&app, &visit, form))
 }
 
 fn request(app: &App, form: &mut Form) -> Option<ScopeCreate> {

@@ -175,6 +175,9 @@ impl S3Store {
         let call = Call::on_key(Method::GET, &key);
         let response = self.client.send(&call).await?;
         let text = read_text(response, MARKER_BYTES, PATIENCE).await?;
+        if !text.trim_start().starts_with('{') {
+            return Err(no_s3("the marker is no JSON"));
+        }
         serde_json::from_str(&text).map(Some).map_err(|e| {
             let problem = format!("the marker {key} cannot be understood: {e}");
             Trouble::new(Kind::StoreWide, problem, "see who else uses this location")
@@ -247,11 +250,13 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(text: &'a str, root: &str) -> Result
     } else {
         Err(format!("no {root}"))
     };
-    parsed.map_err(|e| {
-        Trouble::wide(
-            "the endpoint is wrong: it answers, but not as an S3 service",
-            "correct host, port and path of --endpoint",
-        )
-        .known_by(format!("the answer cannot be understood: {e}"))
-    })
+    parsed.map_err(|e| no_s3(&format!("the answer cannot be understood: {e}")))
+}
+
+fn no_s3(evidence: &str) -> Trouble {
+    Trouble::wide(
+        "the endpoint is wrong: it answers, but not as an S3 service",
+        "correct host, port and path of --endpoint",
+    )
+    .known_by(evidence)
 }

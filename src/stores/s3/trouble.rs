@@ -449,8 +449,9 @@ impl Refusal<'_> {
         if self.said.code.is_empty() {
             return trouble;
         }
-        trouble
-            .known_by("it had no objection to the signature, so key, secret and region are right")
+        trouble.known_by(
+            "it had no objection to the signature, so key, secret and region seem to be right",
+        )
     }
 }
 

@@ -152,6 +152,10 @@ fn tls_trouble(error: &rustls::Error, whom: &str) -> Trouble {
             "correct the host of --endpoint; if it is the bucket's name that does not fit, say \
              --path-style",
         ),
+        rustls::Error::InvalidCertificate(_) => (
+            format!("the certificate of {whom} is not accepted here"),
+            "if it is right, install its authority's certificate on this system or name it in SSL_CERT_FILE",
+        ),
         _ => (
             format!("no TLS connection to {whom}"),
             "check that --endpoint is the https port of an S3 service",

@@ -42,7 +42,42 @@ async fn everything(instance: &Instance) -> String {
             said += &read(path.replace("{path}", "x").replace("{id}", "1")).await;
         }
     }
-    said += &read("/".to_owned()).await;
+    said + &pages(instance).await
+}
+
+/// Every page, as an admin sees it after signing in.
+async fn pages(instance: &Instance) -> String {
+    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build();
+    let client = client.expect("a client");
+    let form = client.post(format!("{}/signin", instance.base));
+    let form = form.header("Content-Type", "application/x-www-form-urlencoded");
+    let signed = form.body(format!("token={}", instance.bearer())).send().await.expect("an answer");
+    let cookie = signed.headers()["set-cookie"].to_str().expect("a cookie").to_owned();
+    let cookie = cookie.split(';').next().expect("a pair");
+    let (_, secret) = cookie.split_once('=').expect("a value");
+    let mut said = String::new();
+    for path in [
+        "/",
+        "/stores",
+        "/stores/new",
+        "/stores/cloud",
+        "/stores/cloud/evacuation",
+        "/stores/cloud/delete",
+        "/scopes",
+        "/scopes/s",
+        "/scopes/s/links/cloud",
+        "/vacuum",
+        "/browse",
+        "/browse/s",
+        "/access",
+        "/access/changes",
+    ] {
+        let ask = client.get(format!("{}{path}", instance.base)).header("Cookie", cookie);
+        let answer = ask.send().await.expect("an answer");
+        assert!(path != "/" || answer.status().is_success(), "signed in");
+        said += &answer.text().await.expect("text");
+    }
+    assert!(said.contains("cloud") && !said.contains(secret), "the cookie of the session");
     said
 }
 

@@ -245,7 +245,7 @@ async fn the_second_store_serves_when_the_first_has_lost_the_file() {
 }
 
 /// Puts the bytes into another store as maintenance would.
-async fn copy(bench: &Bench, body: &[u8], store: &str) {
+pub async fn copy(bench: &Bench, body: &[u8], store: &str) {
     let id = bench.store_id(store);
     let open = bench.app.transfer.stores.get(id).expect("a backend");
     let put = hayloft::stores::Body::Bytes(bytes::Bytes::copy_from_slice(body));

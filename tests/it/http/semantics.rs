@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
+use hayloft::domain::{BackendConfig, Policy};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::bench::{Bench, READER, Reply, WRITER};
-use crate::support::{bytes, digest};
+use crate::support::{bytes, digest, s3, s3_config};
 
 /// `-` before a header: it must be absent. `*` as its value: whatever it is.
 type Row<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], u16, &'a [(&'a str, &'a str)]);
@@ -32,6 +33,7 @@ fn check(reply: &Reply, expected: &[(&str, &str)], what: &str) {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 async fn each_request_has_its_status_and_headers() {
     let bench = Bench::start().await;
     let body = b"0123456789";
@@ -63,7 +65,7 @@ async fn each_request_has_its_status_and_headers() {
         ("-content-length", ""),
         ("-content-type", ""),
     ];
-    let past = "Sun, 06 Nov 1994 08:49:37 GMT";
+    let long_ago = "Sun, 06 Nov 1994 08:49:37 GMT";
     let future = "Fri, 31 Dec 2100 23:59:59 GMT";
     let problem = [("content-type", "application/problem+json"), ("-etag", "")];
     let rows: &[Row<'_>] = &[
@@ -111,7 +113,7 @@ async fn each_request_has_its_status_and_headers() {
         ("HEAD", "/files/s/ten", &[("Range", "bytes=99-")], 200, &whole),
         ("GET", "/files/s/ten", &[("Range", "bytes=2-4"), ("If-Range", &own)], 206, &part),
         ("GET", "/files/s/ten", &[("Range", "bytes=2-4"), ("If-Range", &other)], 200, &whole),
-        ("GET", "/files/s/ten", &[("Range", "bytes=2-4"), ("If-Range", past)], 200, &whole),
+        ("GET", "/files/s/ten", &[("Range", "bytes=2-4"), ("If-Range", long_ago)], 200, &whole),
         ("GET", "/files/s/ten", &[("Range", "bytes=99-"), ("If-Range", &other)], 200, &whole),
         ("GET", "/files/s/absent", &[("Range", "bytes=0-1")], 404, &problem),
         // Conditions, in their order: If-Match, If-None-Match, then dates, then the range.
@@ -128,11 +130,11 @@ async fn each_request_has_its_status_and_headers() {
             &whole,
         ),
         ("GET", "/files/s/ten", &[("If-Modified-Since", future)], 304, &same),
-        ("GET", "/files/s/ten", &[("If-Modified-Since", past)], 200, &whole),
+        ("GET", "/files/s/ten", &[("If-Modified-Since", long_ago)], 200, &whole),
         ("GET", "/files/s/ten", &[("If-Modified-Since", "yesterday")], 200, &whole),
         ("GET", "/files/s/ten", &[("If-Match", &other)], 412, &problem),
         ("GET", "/files/s/ten", &[("If-Match", &two_tags)], 200, &whole),
-        ("GET", "/files/s/ten", &[("If-Unmodified-Since", past)], 412, &problem),
+        ("GET", "/files/s/ten", &[("If-Unmodified-Since", long_ago)], 412, &problem),
         ("GET", "/files/s/ten", &[("If-Unmodified-Since", "yesterday")], 200, &whole),
         ("GET", "/files/s/ten", &[("If-Match", &own), ("If-None-Match", &own)], 304, &same),
         ("GET", "/files/s/ten", &[("If-None-Match", "no quotes")], 400, &problem),
@@ -217,6 +219,64 @@ async fn each_request_has_its_status_and_headers() {
     bench.stop().await;
 }
 
+#[tokio::test]
+async fn each_request_for_a_file_in_s3_has_its_status_and_headers() {
+    let bench = Bench::start().await;
+    let body = b"0123456789";
+    assert_eq!(bench.put("/files/s/ten", body).await.status, 201);
+    let provider = s3::in_process(s3::Faults::default()).await;
+    provider.make_bucket("bucket");
+    let config = s3_config(&provider.endpoint, "bucket", s3::KEY, s3::SECRET);
+    bench.store_of("cloud", None, BackendConfig::S3(Box::new(config))).await;
+    bench.mark("cloud").await;
+    bench.link("s", "cloud", Some(200), Policy::default()).await;
+    super::reads::copy(&bench, body, "cloud").await;
+    let own = format!("\"{}\"", digest(body).to_hex());
+    let hash = format!("/by-hash/s/{}", digest(body).to_hex());
+    let away = [("location", "*"), ("cache-control", "no-store"), ("content-length", "0")];
+    let here = [("-location", ""), ("content-length", "10"), ("etag", own.as_str())];
+    let part = [("-location", ""), ("content-range", "bytes 2-4/10"), ("content-length", "3")];
+    let rows: &[Row<'_>] = &[
+        ("GET", "/files/s/ten", NONE, 302, &away),
+        ("GET", &hash, NONE, 302, &away),
+        ("GET", "/files/s/ten?download", NONE, 302, &away),
+        ("GET", "/files/s/ten?proxy=false", NONE, 302, &away),
+        // The provider cuts the range: the client repeats it there.
+        ("GET", "/files/s/ten", &[("Range", "bytes=2-4")], 302, &away),
+        ("GET", "/files/s/ten", &[("Range", "bytes=99-")], 416, &[("content-range", "bytes */10")]),
+        ("GET", "/files/s/ten", &[("If-None-Match", &own)], 304, &[("-location", "")]),
+        ("GET", "/files/s/ten", &[("If-Match", "\"other\"")], 412, &[("-location", "")]),
+        ("HEAD", "/files/s/ten", NONE, 200, &here),
+        ("HEAD", "/files/s/ten", &[("Range", "bytes=2-4")], 200, &here),
+        ("HEAD", &hash, NONE, 200, &here),
+        ("GET", "/files/s/ten?proxy", NONE, 200, &here),
+        ("GET", "/files/s/ten?proxy=1", &[("Range", "bytes=2-4")], 206, &part),
+        (
+            "GET",
+            "/files/s/ten?proxy",
+            &[("Range", "bytes=99-")],
+            416,
+            &[("content-range", "bytes */10")],
+        ),
+    ];
+    for (method, target, headers, status, expected) in rows {
+        let what = format!("{method} {target} {headers:?}");
+        let ask = bench.ask(method, target);
+        let ask = headers.iter().fold(ask, |ask, (name, value)| ask.with(name, value));
+        let reply = ask.send().await;
+        assert_eq!(reply.status, *status, "{what}: {reply:?}");
+        check(&reply, expected, &what);
+        check(&reply, &DISARMED, &what);
+        match (*method, *status) {
+            ("GET", 200) => assert_eq!(reply.body, body, "{what}"),
+            ("GET", 206) => assert_eq!(reply.body, b"234", "{what}"),
+            ("GET", 400..) => {}
+            _ => assert!(reply.body.is_empty(), "{what}"),
+        }
+    }
+    bench.stop().await;
+}
+
 /// A bench on which a connection that waits for more is soon closed.
 async fn impatient() -> Bench {
     Bench::start_with(|config| {
@@ -244,6 +304,7 @@ fn statuses(said: &str) -> Vec<u16> {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 async fn what_is_no_request_is_refused_and_what_means_two_things_means_one() {
     let bench = impatient().await;
     assert_eq!(bench.put("/files/s/a", b"old").await.status, 201);

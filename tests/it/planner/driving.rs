@@ -189,6 +189,54 @@ fn a_copy_whose_source_stays_counts_as_copied() {
     });
     assert_eq!(report.copied, Count::new(2, 20));
     assert_eq!((report.moved, report.removed), (Count::default(), Count::default()));
+    assert_eq!(report.passes, 2, "it changed something, so everything is looked at again");
+}
+
+#[test]
+fn files_whose_move_failed_are_a_reason_of_an_excess() {
+    let mut model =
+        with_files("store local soft=0\nstore cold\nscope a\nlink a local up=1\nlink a cold", 3);
+    let report = drive(&mut model, |model, batch| {
+        let mut results = model.execute(batch);
+        for (result, step) in results.iter_mut().zip(&batch.moves).filter(|(_, m)| m.file.0 > 1) {
+            let mut file = model.files[&step.file].clone();
+            let copy = *file.replica(StoreId(2)).expect("the copy");
+            file.drop_replica(copy.store);
+            file.put_replica(hayloft::domain::Replica { store: StoreId(1), ..copy });
+            file.departed = None;
+            model.files.insert(file.id, file);
+            *result = MoveResult::Failed { store: None, cause: "refused".to_owned() };
+        }
+        results
+    });
+    let messages: Vec<_> = report.errors.iter().map(|e| e.message.as_str()).collect();
+    let excess = "still 20 B over the limit of 0 B: 2 files whose move failed";
+    assert_eq!(messages, [excess, "refused"]);
+    assert_eq!(report.errors[0].count, Count::new(2, 20));
+    assert_eq!(report.errors[0].digests.len(), 2);
+    assert_eq!((report.moved, report.passes), (Count::new(1, 10), 2));
+}
+
+#[test]
+fn a_run_ends_although_something_undoes_every_move() {
+    let mut model = with_files(ONE_TO_POPULATE, 1);
+    let report = drive(&mut model, |_, batch| vec![MoveResult::Done; batch.moves.len()]);
+    assert_eq!((report.copied.files, report.passes), (100, 100));
+}
+
+#[test]
+fn a_run_with_thousands_of_failures_ends_with_its_pass() {
+    let mut model = with_files(ONE_TO_POPULATE, 10_001);
+    let report = drive(&mut model, |model, batch| {
+        let fail = || MoveResult::Failed { store: None, cause: "refused".to_owned() };
+        let mut results: Vec<_> = batch.moves.iter().map(|_| fail()).collect();
+        if batch.moves[0].file.0 == 1 {
+            let first = Batch { moves: vec![batch.moves[0].clone()], ..batch.clone() };
+            results[0] = model.execute(&first).remove(0);
+        }
+        results
+    });
+    assert_eq!((report.copied.files, report.passes), (1, 1));
 }
 
 #[test]

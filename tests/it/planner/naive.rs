@@ -4,7 +4,7 @@
 use std::cmp::Reverse;
 
 use super::plain::State::{Corrupt, Deleting, Present, Unproven, Writing};
-use super::plain::{Drain, File, Id, Link, Naive, Step, Store};
+use super::plain::{Drain, File, Id, Link, Naive, Step, Store, bound};
 
 impl Naive {
     fn links_of(&self, scope: Id) -> Vec<(Id, &Link)> {
@@ -40,11 +40,11 @@ impl Naive {
         let config = &self.stores[&store];
         let replaced = if file.at.get(&store) == Some(&Corrupt) { file.size } else { 0 };
         let coming = config.reserved + self.sum(store, |_, state| state == Writing);
-        config.max.is_none_or(|max| self.hard(store) - replaced + file.size <= max)
-            && config.soft.is_none_or(|soft| self.soft(store) + coming + file.size <= soft)
+        self.hard(store) - replaced + file.size <= bound(config.max)
+            && self.soft(store) + coming + file.size <= bound(config.soft)
             && file.scopes.iter().all(|scope| {
                 let limit = self.links.get(&(*scope, store)).and_then(|l| l.soft);
-                limit.is_none_or(|limit| self.soft_of(*scope, store) + file.size <= limit)
+                self.soft_of(*scope, store) + file.size <= bound(limit)
             })
     }
 
@@ -148,7 +148,6 @@ impl Naive {
         self.apply(Step { file, source: None, to: Some(to), leaves: Some(from) });
     }
 
-    /// Done without a transfer, when it may be.
     fn removed(&mut self, file: Id, from: Id) -> bool {
         let may = self.removable(&self.files[&file], from);
         if may {
@@ -190,34 +189,34 @@ impl Naive {
     }
 
     fn each_file(&mut self, mut act: impl FnMut(&mut Self, Id)) {
-        let ids: Vec<_> = self.files.keys().copied().collect();
-        ids.into_iter().for_each(|id| act(self, id));
+        for id in self.files.keys().copied().collect::<Vec<_>>() {
+            act(self, id);
+        }
     }
 
     fn shed(&mut self, store: Id, mut act: impl FnMut(&mut Self, Id)) {
-        let mut ids: Vec<_> = self.files.keys().copied().collect();
-        ids.retain(|id| self.files[id].is_in(store));
-        ids.sort_by_key(|id| (self.files[id].used, *id));
-        ids.into_iter().for_each(|id| act(self, id));
+        let here = self.files.iter().filter(|(_, file)| file.is_in(store));
+        let mut least_used: Vec<_> = here.map(|(id, file)| (file.used, *id)).collect();
+        least_used.sort_unstable();
+        for (_, id) in least_used {
+            act(self, id);
+        }
     }
 
     fn populate(&mut self, id: Id, (scope, store): (Id, Id)) {
         let file = &self.files[&id];
         let wanted = self.links[&(scope, store)].populate && file.live.contains(&scope);
-        if wanted && self.takes(file, store) {
-            let source = self.source(scope, file, store);
-            source.into_iter().for_each(|source| self.copy(id, source, store));
+        let source = self.source(scope, file, store).filter(|_| wanted && self.takes(file, store));
+        if let Some(source) = source {
+            self.copy(id, source, store);
         }
     }
 
     fn drain(&mut self, id: Id, (scope, store): (Id, Id)) {
-        if !self.files[&id].scopes.contains(&scope)
-            || !self.files[&id].is_in(store)
-            || self.removed(id, store)
-        {
+        let file = &self.files[&id].clone();
+        if !file.scopes.contains(&scope) || !file.is_in(store) || self.removed(id, store) {
             return;
         }
-        let file = &self.files[&id];
         let open = |l: &Link| !l.read_only && !l.write_only && l.drain == Drain::No;
         let target = match self.links[&(scope, store)].drain {
             Drain::Into(target) => target
@@ -236,19 +235,15 @@ impl Naive {
 
     fn clean_up(&mut self, id: Id, store: Id) {
         let file = &self.files[&id];
-        let is =
-            |links: &dyn Fn(&(Id, Id)) -> bool| file.scopes.iter().any(|s| links(&(*s, store)));
-        let linked = is(&|key| self.links.contains_key(key));
-        let in_grace = is(&|key| self.in_grace.contains(key));
-        let residual = file.is_in(store) && !linked && !in_grace;
+        let holds = |key| self.links.contains_key(&key) || self.in_grace.contains(&key);
+        let residual = file.is_in(store) && !file.scopes.iter().any(|scope| holds((*scope, store)));
         if residual || file.at.get(&store) == Some(&Corrupt) {
             self.removed(id, store);
         }
     }
 
     fn shed_scope(&mut self, id: Id, scope: Id, store: Id) {
-        let limit = self.links[&(scope, store)].soft;
-        let is_met = limit.is_none_or(|limit| self.soft_of(scope, store) <= limit);
+        let is_met = self.soft_of(scope, store) <= bound(self.links[&(scope, store)].soft);
         if is_met || !self.files[&id].scopes.contains(&scope) || self.removed(id, store) {
             return;
         }
@@ -263,10 +258,10 @@ impl Naive {
     fn shed_store(&mut self, id: Id, store: Id) {
         let Store { soft, max, .. } = self.stores[&store];
         let file = &self.files[&id];
-        let over = |limit: Option<u64>| limit.is_some_and(|limit| self.soft(store) > limit);
+        let is_met = self.soft(store) <= bound(soft).min(bound(max));
         let mut here = file.scopes.iter().filter(|s| self.links.contains_key(&(**s, store)));
         let drained = here.clone().count() > 0 && here.all(|s| self.drains(*s, store));
-        if drained || !(over(soft) || over(max)) || self.removed(id, store) {
+        if drained || is_met || self.removed(id, store) {
             return;
         }
         let before = self.clone();

@@ -78,6 +78,11 @@ pub struct Naive {
     pub steps: Vec<Step>,
 }
 
+/// A limit that is not set bounds nothing.
+pub fn bound(limit: Option<u64>) -> u64 {
+    limit.unwrap_or(u64::MAX)
+}
+
 impl File {
     pub fn is_in(&self, store: Id) -> bool {
         matches!(self.at.get(&store), Some(State::Present | State::Unproven))

@@ -2,7 +2,7 @@
 
 use hayloft::domain::{File, FileId, ScopeId, StoreId};
 use hayloft::planner::{
-    CONFIRMED, Decision, Note, Phase, Pin, Snapshot, download_order, explain, removable,
+    CONFIRMED, Decision, Note, Phase, Pin, Reason, Snapshot, download_order, explain, removable,
     upload_order,
 };
 
@@ -150,6 +150,17 @@ fn uploads_and_downloads_have_their_orders() {
 }
 
 #[test]
+fn a_file_that_left_a_store_in_this_run_may_not_return() {
+    let (mut model, mut file) =
+        world("store s\nstore t\nscope a\nlink a s\nlink a t populate\nfile f 1 in=a at=s");
+    file.depart(model.run, T);
+    model.files.insert(file.id, file);
+    assert!(model.dry_run().moves.is_empty());
+    model.run += 1;
+    assert_eq!(model.dry_run().moves.len(), 1, "the next run may");
+}
+
+#[test]
 fn explain_tells_the_fate_of_one_file_phase_by_phase() {
     let (model, file) = world(
         "store s\nstore t\nstore u\nscope a\nscope b
@@ -167,12 +178,45 @@ fn explain_tells_the_fate_of_one_file_phase_by_phase() {
 }
 
 #[test]
+fn explain_sheds_a_file_only_while_a_limit_is_exceeded() {
+    let phases = |limits: [&str; 2]| {
+        let (model, file) = world(&format!(
+            "store s {}\nstore t\nscope a\nlink a s up=1 {}\nlink a t\nfile f 20 in=a at=s",
+            limits[0], limits[1]
+        ));
+        let Ok(usage) = model.usage();
+        let verdicts = explain(&model.world(), &usage, &file);
+        verdicts.into_iter().map(|v| (v.phase, v.decision.moves.len())).collect::<Vec<_>>()
+    };
+    assert_eq!(phases(["soft=20", "soft=20"]), []);
+    assert_eq!(phases(["soft=19", "soft=20"]), [(Phase::StoreLimit, 1)]);
+    // What the scope's limit moved, the store's need not.
+    assert_eq!(phases(["soft=19", "soft=19"]), [(Phase::ScopeLimit, 1)]);
+}
+
+#[test]
 fn tombstones_of_a_deleted_scope_are_not_stranded() {
     let (mut model, _) =
         world("store s\nstore t\nscope a\nscope b\nlink b t\nfile f 1 in=a:tombstone at=s");
     model.topology.scopes.remove(&A);
     let plan = model.dry_run();
     assert!(plan.moves.is_empty() && plan.report.is_complete(), "{plan:#?}");
+}
+
+#[test]
+fn every_reason_for_a_move_is_told_in_words() {
+    let reasons = [
+        (Reason::Populate, "the scope populates this store"),
+        (Reason::Drain, "the scope drains this store"),
+        (Reason::DrainNamed, "the scope drains this store into a named one"),
+        (Reason::Corrupt, "the replica is corrupt and the file has a good one elsewhere"),
+        (Reason::Residual, "no scope that has the file links this store any more"),
+        (Reason::ScopeLimit, "the store holds more of the scope than its soft limit"),
+        (Reason::StoreLimit, "the store holds more than its limit"),
+    ];
+    for (reason, words) in reasons {
+        assert_eq!(reason.to_string(), words);
+    }
 }
 
 #[test]

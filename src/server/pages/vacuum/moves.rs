@@ -271,7 +271,7 @@ impl Moves {
             return shown;
         }
         format!(
-            "{shown}, among the first {} of {} moves",
+            "{shown}, among the {} that are listed of {} moves",
             count(self.kept),
             show::number(self.total)
         )

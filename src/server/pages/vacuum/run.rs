@@ -95,7 +95,11 @@ impl Shown {
     /// `drain, scope a, store b`.
     fn phase(&self) -> String {
         let progress = &self.progress;
-        let begun = if progress.phase.is_empty() { "beginning" } else { &progress.phase };
+        let begun = match progress.phase.as_str() {
+            "" if self.is_paused() => "waiting to go on",
+            "" => "beginning",
+            phase => phase,
+        };
         let scope = progress.scope.as_ref().map(|scope| format!("scope {scope}"));
         let store = progress.store.as_ref().map(|store| format!("store {store}"));
         let parts = [Some(begun.to_owned()), scope, store];
@@ -114,10 +118,11 @@ impl Shown {
     }
 }
 
-/// A run counts a copy that a later move of the file completes once, its list twice.
+/// All moves of a run. A copy that a later move of the file completes is listed and counted apart,
+/// and moves made before a restart are counted and not listed.
 fn total(run: &Run, listed: usize) -> u64 {
     let counted = [run.copied, run.moved, run.removed].iter().map(|count| count.files).sum();
-    if listed < crate::maintenance::MOVES_KEPT { listed as u64 } else { counted }
+    (listed as u64).max(counted)
 }
 
 #[derive(Template)]

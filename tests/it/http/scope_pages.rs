@@ -1,0 +1,237 @@
+//! Scopes, links and files on the admin page: forms that work without scripts (SPEC 10).
+
+use super::bench::{ADMIN, Ask, Bench, Reply, WRITER};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use hayloft::domain::Policy;
+
+fn encoded(fields: &[(&str, &str)]) -> String {
+    use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+    let one = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+    let pairs: Vec<String> = fields.iter().map(|(k, v)| format!("{}={}", one(k), one(v))).collect();
+    pairs.join("&")
+}
+
+fn form(bench: &Bench, target: &str, fields: &[(&str, &str)]) -> Ask {
+    let ask = bench.ask_as(Some(ADMIN), "POST", target);
+    let ask = ask.with("Content-Type", "application/x-www-form-urlencoded");
+    ask.body(encoded(fields).as_bytes())
+}
+
+async fn page(bench: &Bench, target: &str) -> String {
+    let reply = bench.ask_as(Some(ADMIN), "GET", target).send().await;
+    assert_eq!(reply.status, 200, "{target}: {}", text(&reply));
+    assert_eq!(reply.header("content-type"), Some("text/html; charset=utf-8"), "{target}");
+    assert!(reply.header("content-security-policy").is_some_and(|p| p.contains("'self'")));
+    text(&reply)
+}
+
+fn text(reply: &Reply) -> String {
+    String::from_utf8_lossy(&reply.body).into_owned()
+}
+
+/// What stands in the field of that name: its markup up to the next field.
+fn field<'a>(markup: &'a str, name: &str) -> &'a str {
+    let at = markup.find(&format!("id=\"f-{name}\"")).unwrap_or_else(|| panic!("{name}: {markup}"));
+    let rest = &markup[at..];
+    &rest[..rest[1..].find("class=\"field").map_or(rest.len(), |end| end + 1)]
+}
+
+async fn leads_to(ask: Ask, target: &str) {
+    let reply = ask.send().await;
+    assert_eq!((reply.status, reply.header("location")), (303, Some(target)), "{}", text(&reply));
+}
+
+#[tokio::test]
+async fn a_scope_is_made_linked_changed_and_deleted_without_scripts() {
+    let bench = Bench::start().await;
+    bench.store("cold", None).await;
+    let bad = form(&bench, "/scopes/new", &[("name", "1\"bad"), ("link.cold", "on")]).send().await;
+    let markup = text(&bad);
+    assert_eq!(bad.status, 422, "{markup}");
+    assert!(field(&markup, "name").contains("value=\"1&#34;bad\""), "{markup}");
+    assert!(field(&markup, "name").contains("aria-invalid"), "{markup}");
+    assert!(field(&markup, "link.cold").contains("checked"), "{markup}");
+    let twice = text(&form(&bench, "/scopes/new", &[("name", "s")]).send().await);
+    assert!(field(&twice, "name").contains("there is a scope s already"), "{twice}");
+    // A scope of this name does not hide the page that makes scopes.
+    let made = form(&bench, "/scopes/new", &[("name", "new"), ("link.main", "on")]);
+    leads_to(made, "/scopes/%6Eew?done=scope-created").await;
+    assert!(page(&bench, "/scopes/%6Eew?done=scope-created").await.contains("was created"));
+    assert!(page(&bench, "/scopes/new").await.contains("New scope"));
+
+    let link = "/scopes/new/links/cold";
+    assert!(page(&bench, link).await.contains("Link cold to new"));
+    let typed = [("upload_priority", "50"), ("soft_max_size", "80GB"), ("from", "matrix")];
+    leads_to(form(&bench, link, &typed), "/scopes?done=linked").await;
+    let markup = page(&bench, link).await;
+    assert!(field(&markup, "soft_max_size").contains("value=\"80GB\""), "{markup}");
+    let matrix = page(&bench, "/scopes").await;
+    assert!(matrix.contains("up 50, down –") && matrix.contains("soft limit 80.0 GB"), "{matrix}");
+
+    let unlink = form(&bench, "/scopes/new/links/cold/unlink", &[]);
+    leads_to(unlink, "/scopes/%6Eew?done=unlinked").await;
+    let kept = form(&bench, "/scopes/new/delete", &[("word", "new")]).send().await;
+    assert_eq!(kept.status, 422);
+    assert!(text(&kept).contains("still has 0 files and 1 link"), "{}", text(&kept));
+    let wrong = form(&bench, "/scopes/new/delete", &[("word", "s"), ("force", "on")]).send().await;
+    assert_eq!(wrong.status, 422);
+    let gone = form(&bench, "/scopes/new/delete", &[("word", "new"), ("force", "on")]);
+    leads_to(gone, "/scopes?done=scope-deleted").await;
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_refused_link_says_why_beside_the_field_and_keeps_what_was_typed() {
+    let bench = Bench::start().await;
+    bench.store("cold", None).await;
+    bench.link("s", "cold", None, Policy { read_only: true, ..Policy::default() }).await;
+    let link = "/scopes/s/links/main";
+    let send = async |fields: &[(&str, &str)]| {
+        let reply = form(&bench, link, fields).send().await;
+        assert_eq!(reply.status, 422, "{fields:?}");
+        text(&reply)
+    };
+    let markup = send(&[("upload_priority", "high"), ("soft_max_size", "80GB")]).await;
+    assert!(field(&markup, "upload_priority").contains("whole number"), "{markup}");
+    assert!(field(&markup, "soft_max_size").contains("80GB"), "{markup}");
+    let markup = send(&[("populate", "on"), ("drain", "true"), ("upload_priority", "7")]).await;
+    assert!(field(&markup, "populate").contains("contradict"), "{markup}");
+    assert!(field(&markup, "upload_priority").contains("value=\"7\""), "{markup}");
+    let markup = send(&[("drain", "cold")]).await;
+    assert!(field(&markup, "drain").contains("is read_only in scope s"), "{markup}");
+
+    let problem = bench
+        .ask_as(Some(ADMIN), "PATCH", "/api/v1/scopes/s/stores/main")
+        .with("Content-Type", "application/json")
+        .body(br#"{"policy":{"drain":"cold"}}"#)
+        .send()
+        .await;
+    assert_eq!(problem.problem(), (409, "drain-target-refused".into()));
+    assert_eq!(problem.json()["field"], "drain");
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn the_effect_of_a_change_is_shown_before_it_is_saved() {
+    let bench = Bench::start().await;
+    bench.store("cold", None).await;
+    for name in ["a", "b", "c"] {
+        assert_eq!(bench.put(&format!("/files/s/{name}"), name.as_bytes()).await.status, 201);
+    }
+    let fragment = "/fragments/scopes/s/links/cold/effect";
+    assert!(page(&bench, fragment).await.contains("nothing to do"));
+    let seen = text(&form(&bench, fragment, &[("populate", "on")]).send().await);
+    let sentence =
+        "With this, the next run would copy 3 files, 3 B, from main to cold. Without it: nothing.";
+    assert!(seen.contains(sentence), "{seen}");
+    // The same for those who have no scripts; nothing is saved by it.
+    let asked = form(&bench, "/scopes/s/links/cold", &[("populate", "on"), ("effect", "on")]);
+    let asked = asked.send().await;
+    assert_eq!(asked.status, 200);
+    assert!(text(&asked).contains(sentence), "{}", text(&asked));
+    assert!(page(&bench, "/scopes/s").await.contains("Link cold"));
+    let refused = form(&bench, fragment, &[("populate", "on"), ("read_only", "on")]).send().await;
+    assert!(text(&refused).contains("could not be saved"), "{}", text(&refused));
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn unlinking_by_force_needs_the_name_of_the_store() {
+    let bench = Bench::start().await;
+    assert_eq!(bench.put("/files/s/a", b"x").await.status, 201);
+    let unlink = "/scopes/s/links/main/unlink";
+    for fields in [&[][..], &[("force", "on")], &[("force", "on"), ("word", "cold")]] {
+        let reply = form(&bench, unlink, fields).send().await;
+        assert_eq!(reply.status, 422, "{fields:?}");
+    }
+    assert!(page(&bench, "/scopes/s/links/main").await.contains("This would be refused"));
+    let forced = form(&bench, unlink, &[("force", "on"), ("word", "main")]);
+    leads_to(forced, "/scopes/s?done=unlinked").await;
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn folders_are_listed_by_pages_whatever_the_names() {
+    let bench = Bench::start().await;
+    let evil = "<script>x</script>\"' #?%&\u{202e}txt";
+    let address = |path: &str| {
+        let parts =
+            path.split('/').map(|part| encoded(&[(part, "")]).trim_end_matches('=').to_owned());
+        format!("/files/s/{}", parts.collect::<Vec<_>>().join("/"))
+    };
+    for path in ["many/1/x", "many/2/y", "many/2/z", &format!("odd/{evil}"), "top.txt"] {
+        assert_eq!(bench.put(&address(path), path.as_bytes()).await.status, 201, "{path}");
+    }
+    for n in 0..250 {
+        assert_eq!(bench.put(&format!("/files/s/many/f{n:03}"), b"same").await.status, 201);
+    }
+    let top = page(&bench, "/browse/s").await;
+    assert!(top.contains(">many/</bdi>") && top.contains(">top.txt</bdi>"), "{top}");
+    assert!(!top.contains("f000"), "{top}");
+    let first = page(&bench, "/browse/s?prefix=many/").await;
+    assert!(first.contains("f197<") && !first.contains("f198<") && first.contains(">2/</bdi>"));
+    let next =
+        first.split("href=\"").find(|rest| rest.contains(">Next page<")).expect("a next page");
+    let next = next[..next.find('"').expect("an end")].replace("&#38;", "&");
+    let second = page(&bench, &next).await;
+    assert!(second.contains("f198<") && second.contains("f249<") && !second.contains("Next page"));
+    let found = page(&bench, "/browse/s?prefix=many/&q=f24").await;
+    assert!(found.contains("f240<") && !found.contains("f199<"), "{found}");
+
+    let odd = page(&bench, "/browse/s?prefix=odd/").await;
+    // Its slash makes a folder of the first part.
+    assert!(odd.contains("&#60;script&#62;x&#60;/</bdi>") && !odd.contains("<script>x"), "{odd}");
+    let query = encoded(&[("path", &format!("odd/{evil}"))]);
+    let file = page(&bench, &format!("/browse/s/file?{query}")).await;
+    assert!(!file.contains("<script>x") && file.contains("Downloads get it from"), "{file}");
+    let next = page(&bench, &format!("/fragments/browse/s/next?{query}")).await;
+    assert!(next.contains("Nothing: it is where"), "{next}");
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_deleted_file_is_listed_and_brought_back() {
+    let bench = Bench::start().await;
+    for path in ["a%20b", "kept"] {
+        assert_eq!(bench.put(&format!("/files/s/{path}"), b"x").await.status, 201);
+    }
+    assert_eq!(bench.put("/files/s/kept", b"newer").await.status, 200);
+    leads_to(form(&bench, "/browse/s/delete?path=a%20b", &[]), "/browse/s?done=file-deleted").await;
+    assert_eq!(bench.get("/files/s/a%20b").await.status, 404);
+    let again = form(&bench, "/browse/s/delete?path=a%20b", &[]).send().await;
+    assert_eq!(again.status, 404);
+    assert!(page(&bench, "/access/changes").await.contains("file.delete"));
+    let deleted = page(&bench, "/browse/s?deleted=1").await;
+    assert!(
+        deleted.contains("undelete?path=a%20b") && deleted.contains("replaced by a newer file")
+    );
+    let back = form(&bench, "/browse/s/undelete?path=a%20b", &[]);
+    leads_to(back, "/browse/s/file?path=a%20b&done=file-undeleted").await;
+    assert_eq!(bench.get("/files/s/a%20b").await.status, 200);
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn strangers_and_other_sites_change_nothing() {
+    let bench = Bench::start().await;
+    let pages =
+        ["/scopes", "/scopes/s", "/scopes/s/links/main", "/browse/s", "/browse/s/file?path=a"];
+    for target in pages {
+        for token in [None, Some(WRITER)] {
+            let reply = bench.ask_as(token, "GET", target).send().await;
+            assert!(text(&reply).contains("Admin token"), "{target}");
+            assert!(!text(&reply).contains("public read"), "{target}");
+        }
+    }
+    let stranger = bench.ask_as(None, "POST", "/scopes/s/set").body(b"public_read=on").send().await;
+    assert_eq!(stranger.status, 401);
+    let basic = format!("Basic {}", BASE64.encode(format!("user:{ADMIN}")));
+    for target in ["/scopes/s/set", "/scopes/s/delete", "/browse/s/delete?path=a"] {
+        let ask = bench.ask_as(None, "POST", target).with("Authorization", &basic);
+        let reply = ask.with("Sec-Fetch-Site", "cross-site").body(b"public_read=on").send().await;
+        assert_eq!(reply.status, 403, "{target}");
+    }
+    assert!(!page(&bench, "/scopes/s").await.contains("public read"));
+    bench.stop().await;
+}
