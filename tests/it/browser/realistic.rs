@@ -77,7 +77,7 @@ async fn make_stores(app: &Arc<App>, instance: &Instance) {
     let name = "local".parse().expect("a name");
     ops::stores::change(app, &by("cli"), &name, &read(local)).await.expect("limits");
     let requests = [
-        json!({ "name": "disk2", "backend": "local", "root": instance.path("srv/disk2"), "soft_max_size": 3600 * GB, "max_size": 4000 * GB }),
+        json!({ "name": "disk2", "backend": "local", "root": instance.path("srv/disk2"), "soft_max_size": 5500 * GB, "max_size": 6000 * GB }),
         json!({ "name": "nas", "backend": "local", "root": instance.path("mnt/nas"), "soft_max_size": 8000 * GB }),
         json!({ "name": "cold", "backend": "s3", "bucket": "acme-hayloft", "prefix": "cold", "s3": s3(json!({})) }),
         json!({ "name": "vault", "backend": "s3", "bucket": "acme-hayloft", "prefix": "vault",
