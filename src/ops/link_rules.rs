@@ -11,7 +11,7 @@ pub(super) fn check(
     link: &Link,
     force: Force,
 ) -> Result<(), OpError> {
-    link.policy.check().map_err(contradiction)?;
+    link.policy.check().map_err(|e| contradiction(&e))?;
     if old.is_none_or(|old| old.policy.drain != link.policy.drain) {
         check_target(topology, link)?;
     }
@@ -23,7 +23,7 @@ pub(super) fn check(
 }
 
 /// What contradicts populate stands at populate: that is the one to give up.
-fn contradiction(error: PolicyError) -> OpError {
+fn contradiction(error: &PolicyError) -> OpError {
     match error {
         PolicyError::PopulateWithDrain | PolicyError::PopulateReadOnly => {
             OpError::field_invalid("populate", error.to_string())
