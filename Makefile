@@ -25,6 +25,10 @@ STAMP := $(TOOLS)/installed
 # The package's architecture, where it is not this machine's.
 TARGET ?=
 HOST := $(shell rustc -vV | sed -n 's/^host: //p')
+ifneq ($(TARGET),)
+# Of gcc-aarch64-linux-gnu; ring finds its compiler by itself.
+export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER ?= aarch64-linux-gnu-gcc
+endif
 CARGO_DEB := $(TOOLS)/bin/cargo-deb
 CARGO_DEB_VERSION := 3.8.0
 
@@ -106,7 +110,7 @@ deb: $(CARGO_DEB)
 	$(if $(TARGET),$(CARGO) build --locked)
 	TARGET="$(or $(TARGET),$(HOST))" sh packaging/debian/prepare.sh \
 	    target/$(if $(TARGET),debug,release)/hayloft target/package
-	PATH="$(TOOLS)/bin:$$PATH" $(CARGO) deb --no-build --locked $(if $(TARGET),--target $(TARGET)) $(DEB_FLAGS)
+	PATH="$(TOOLS)/bin:$$PATH" $(CARGO) deb --no-build --strip --locked $(if $(TARGET),--target $(TARGET)) $(DEB_FLAGS)
 
 test-deb: deb
 	PATH="$(TOOLS)/bin:$$PATH" CARGO="$(CARGO)" bash packaging/test-deb.sh

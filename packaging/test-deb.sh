@@ -126,7 +126,9 @@ clean_up() {
     [ -z "$server" ] || kill -9 "$server" 2>/dev/null || true
     [ -z "$weed" ] || kill -9 "$weed" 2>/dev/null || true
     end_boot
-    rm -rf "$tree"
+    # Nothing of this machine may be mounted below what is deleted.
+    if mountpoint --quiet "$tree/proc"; then umount "$tree/proc"; fi
+    mountpoint --quiet "$tree/proc" || rm -rf --one-file-system "$tree"
     [ "$code" = 0 ] || echo "test-deb: failed; logs are in $work" >&2
     exit "$code"
 }
@@ -198,14 +200,18 @@ fi
 
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 arch=$(dpkg --print-architecture)
-old=$root/target/debian/hayloft_${version}-1_$arch.deb
-[ -f "$old" ] || fail "$old does not exist: run make deb"
+built=$root/target/debian/hayloft_${version}-1_$arch.deb
+[ -f "$built" ] || fail "$built does not exist: run make deb"
+# cargo-deb clears its directory before it builds another.
+old=$work/hayloft_${version}-1_$arch.deb
+cp "$built" "$old"
 new=$work/hayloft_${version}-1+next_$arch.deb
 
 say "the package as a file"
 dpkg-deb --info "$old" | sed -n '/Package:/,$p'
 lintian --fail-on error,warning --info "$old"
-"$cargo" deb --no-build --locked --quiet --deb-version "${version}-1+next" --output "$new"
+"$cargo" deb --no-build --strip --locked --quiet --fast --deb-version "${version}-1+next" --output "$new"
+cp "$old" "$built"
 
 say "a clean Debian tree"
 . /etc/os-release
@@ -220,7 +226,8 @@ if [ ! -f "$base/.complete" ]; then
         "$VERSION_CODENAME" "$base" "$mirror" >"$work/debootstrap.log" 2>&1 || fail "debootstrap: see $work/debootstrap.log"
     touch "$base/.complete"
 fi
-rm -rf "$tree"
+if mountpoint --quiet "$tree/proc"; then umount "$tree/proc"; fi
+rm -rf --one-file-system "$tree"
 cp -a --reflink=auto "$base" "$tree"
 for user in ann bob; do
     chroot "$tree" useradd --create-home "$user"
@@ -244,7 +251,12 @@ chroot "$tree" systemd-analyze security --offline=true --threshold=15 --no-pager
 rm -rf "$tree/tmp/verify" "$tree/etc/systemd/system/hayloft.service" "$tree/usr/bin/hayloft" "$work/unpacked"
 
 rm -f "$work/server.log"
-if boot; then how="under systemd"; else how="by hand"; fi
+if boot; then
+    how="under systemd"
+else
+    how="by hand"
+    mount -t proc proc "$tree/proc"
+fi
 
 say "install, $how"
 inside dpkg --install /root/old.deb
@@ -308,7 +320,7 @@ if [ -n "$nspawn" ]; then
     journal >"$work/journal"
     grep -q 'log level reloaded' "$work/journal" || fail "the service does not reload"
     main=$(inside systemctl show --property MainPID --value hayloft)
-    inside kill -KILL "$main"
+    inside sh -c "kill -KILL $main"
     sleep 3
     answers
     [ "$(inside systemctl show --property NRestarts --value hayloft)" = 1 ] || fail "the service was not restarted"

@@ -19,7 +19,7 @@ const SOCKET_PATH_MAX: usize = 107;
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    #[error("cannot read the configuration {}: {source}", file.display())]
+    #[error("cannot read the configuration {}", file.display())]
     Unreadable { file: PathBuf, source: io::Error },
     #[error(
         "this user may not read the configuration {}: use sudo, or join the group that may (of the Debian package: sudo \

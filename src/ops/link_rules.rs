@@ -11,7 +11,7 @@ pub(super) fn check(
     link: &Link,
     force: Force,
 ) -> Result<(), OpError> {
-    link.policy.check().map_err(|e| contradiction(&e))?;
+    link.policy.check().map_err(|error| contradiction(&error))?;
     if old.is_none_or(|old| old.policy.drain != link.policy.drain) {
         check_target(topology, link)?;
     }

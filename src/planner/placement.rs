@@ -26,11 +26,9 @@ pub fn download_order(topology: &Topology, scope: ScopeId, file: &File) -> Vec<S
         .filter_map(|store| topology.link(scope, store))
         .filter(|l| !l.policy.write_only)
         .collect();
-    if links.len() > 1 {
-        links.sort_by_key(|l| {
-            (Reverse(l.download_priority), Reverse(l.upload_priority), name(topology, l.store))
-        });
-    }
+    links.sort_by_key(|l| {
+        (Reverse(l.download_priority), Reverse(l.upload_priority), name(topology, l.store))
+    });
     links.into_iter().map(|l| l.store).collect()
 }
 

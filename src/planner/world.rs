@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::domain::{Checksum, Timestamp, Topology};
-use crate::domain::{Drain, File, Link, Replica, ReplicaState, ScopeId, Store, StoreId};
+use crate::domain::{File, Link, Replica, ReplicaState, ScopeId, Store, StoreId};
 
 use super::plan::Move;
 
@@ -54,7 +54,7 @@ impl<'a> World<'a> {
     pub fn drained_into(&self, scope: ScopeId, store: StoreId) -> Option<StoreId> {
         self.topology
             .links_of(scope)
-            .filter(|l| l.store != store && matches!(l.policy.drain, Drain::Into(_)))
+            .filter(|l| l.store != store)
             .find(|l| self.named_target(l) == Some(store))
             .map(|l| l.store)
     }

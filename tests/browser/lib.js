@@ -16,7 +16,7 @@ export const token = env('HAYLOFT_TOKEN');
 export const scratch = env('HAYLOFT_SCRATCH');
 
 // Machines that do other things as well are slow.
-const TEST_MS = 120_000;
+const TEST_MS = 480_000;
 const WAIT_MS = 20_000;
 const FLAGS = [
   '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--disable-quic', '--no-first-run',

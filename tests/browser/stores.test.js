@@ -13,9 +13,9 @@ test('a local store is made, and its check is shown step by step', async ({ page
   const root = join(scratch, `plain "quoted" <i>`);
   await mkdir(root);
   await page.goto('/stores/new');
-  await page.getByLabel('Name').fill('attic');
+  await page.getByLabel('Name', { exact: true }).fill('attic');
   await page.getByLabel('Directory').fill(root);
-  await page.getByLabel('Soft limit').fill('80GB');
+  await page.getByRole('textbox', { name: 'Soft limit' }).fill('80GB');
   await page.getByRole('button', { name: 'Create the store' }).click();
   await page.waitForURL('**/stores/attic*');
   await page.getByText('The store works').waitFor();
@@ -26,7 +26,7 @@ test('a local store is made, and its check is shown step by step', async ({ page
 
 test('a place that cannot be a store is refused, what was typed is kept, nothing is made', async ({ page }) => {
   await page.goto('/stores/new');
-  await page.getByLabel('Name').fill('bad');
+  await page.getByLabel('Name', { exact: true }).fill('bad');
   await page.getByLabel('Directory').fill('not/absolute');
   await page.getByRole('button', { name: 'Create the store' }).click();
   await page.getByRole('alert').first().waitFor();
@@ -35,9 +35,9 @@ test('a place that cannot be a store is refused, what was typed is kept, nothing
   await mkdir(full);
   await writeFile(join(full, 'foreign.txt'), 'not ours');
   await page.getByLabel('Directory').fill(full);
-  await page.getByLabel('Soft limit').fill('lots');
+  await page.getByRole('textbox', { name: 'Soft limit' }).fill('lots');
   await page.getByRole('button', { name: 'Create the store' }).click();
-  const limit = page.getByLabel('Soft limit');
+  const limit = page.getByRole('textbox', { name: 'Soft limit' });
   await page.getByRole('alert').first().waitFor();
   assert.equal(await limit.getAttribute('aria-invalid'), 'true');
   await limit.fill('');
@@ -48,7 +48,7 @@ test('a place that cannot be a store is refused, what was typed is kept, nothing
 
 test('an S3 store is made, checked, and its secret is shown nowhere', async ({ page }) => {
   await page.goto('/stores/new?backend=s3');
-  await page.getByLabel('Name').fill('cloud');
+  await page.getByLabel('Name', { exact: true }).fill('cloud');
   await page.getByLabel('Bucket', { exact: true }).fill('browser');
   await page.getByLabel('Endpoint', { exact: true }).fill(s3.endpoint);
   await page.getByLabel('Path style').check();
@@ -71,13 +71,13 @@ test('limits are changed with their effect shown', async ({ page }) => {
   await api('POST', '/scopes', { name: 'music', stores: ['attic'] });
   for (let n = 0; n < 5; n += 1) await put('music', `song-${n}.flac`, Buffer.alloc(50_000, n), 'audio/flac');
   await page.goto('/stores/local');
-  await page.getByLabel('Soft limit').fill('100KB');
+  await page.getByRole('textbox', { name: 'Soft limit' }).fill('100KB');
   await page.locator('#effect').getByText(/files/).first().waitFor();
   assert.equal((await api('GET', '/stores/local')).soft_max_size, null);
   await page.getByRole('button', { name: 'Save' }).click();
   await eventually('it is saved', async () => (await api('GET', '/stores/local')).soft_max_size === 100_000);
   await page.goto('/stores/local');
-  await page.getByLabel('Soft limit').fill('');
+  await page.getByRole('textbox', { name: 'Soft limit' }).fill('');
   await page.getByRole('button', { name: 'Save' }).click();
   await eventually('it is unset', async () => (await api('GET', '/stores/local')).soft_max_size === null);
 });
@@ -126,7 +126,7 @@ test('without JavaScript a store is made and checked', { javaScriptEnabled: fals
   const root = join(scratch, 'plain');
   await mkdir(root);
   await page.goto('/stores/new');
-  await page.getByLabel('Name').fill('plain');
+  await page.getByLabel('Name', { exact: true }).fill('plain');
   await page.getByLabel('Directory').fill(root);
   await page.getByRole('button', { name: 'Create the store' }).click();
   await page.goto('/stores/plain');

@@ -12,7 +12,7 @@ use super::support::instance::Instance;
 use super::support::weed;
 
 /// A script that takes longer hangs.
-const SCRIPT_MAX: Duration = Duration::from_mins(5);
+const SCRIPT_MAX: Duration = Duration::from_mins(15);
 
 fn scripts() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser")

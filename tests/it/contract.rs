@@ -64,10 +64,10 @@ fn tests_in(text: &str) -> BTreeSet<String> {
     for line in text.lines().map(str::trim_start) {
         if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
             is_test = true;
-        } else if let Some(rest) = line.strip_prefix("async fn ").or(line.strip_prefix("fn ")) {
-            if std::mem::take(&mut is_test) {
-                found.extend(rest.split(['(', '<']).next().map(str::to_owned));
-            }
+        } else if let Some(rest) = line.strip_prefix("async fn ").or(line.strip_prefix("fn "))
+            && std::mem::take(&mut is_test)
+        {
+            found.extend(rest.split(['(', '<']).next().map(str::to_owned));
         }
     }
     found

@@ -46,9 +46,8 @@ fn open(dir: &Path, clock: &Clock, config: &Arc<Config>) -> (Arc<Transfer>, Arc<
     let spool = dir.join("spool");
     std::fs::create_dir_all(&spool).expect("spool");
     let transfer = Transfer::new(catalogue, spool);
-    let patience = Duration::from_millis(400);
     let maintenance =
-        Maintenance::with_patience(Arc::clone(&transfer), Arc::clone(config), patience);
+        Maintenance::with_patience(Arc::clone(&transfer), Arc::clone(config), PATIENCE);
     (transfer, maintenance)
 }
 
@@ -69,9 +68,20 @@ pub fn limit(bytes: u64) -> Policy {
     Policy { soft_max_size: Some(bytes), ..Policy::default() }
 }
 
+/// A store of these tests that is silent for so long is skipped.
+const PATIENCE: Duration = Duration::from_millis(400);
+
 impl House {
     pub fn new() -> Self {
         Self::with(|_| {})
+    }
+
+    /// For stores on a real disk, which a busy machine lets wait.
+    pub fn patient() -> Self {
+        let mut house = Self::new();
+        let (transfer, config) = (Arc::clone(&house.transfer), Arc::clone(&house.config));
+        house.maintenance = Maintenance::new(transfer, config);
+        house
     }
 
     pub fn with(change: impl FnOnce(&mut Config)) -> Self {

@@ -91,7 +91,9 @@ impl Receiver {
                         )
                     }
                 });
-                let http = hyper::server::conn::http1::Builder::new();
+                let mut http = hyper::server::conn::http1::Builder::new();
+                // A receiver that is gone must not answer on a connection that was kept.
+                http.keep_alive(false);
                 tokio::spawn(http.serve_connection(TokioIo::new(socket), service));
             }
         });

@@ -197,7 +197,7 @@ async fn too_many_previews_at_once_are_refused_and_one_is_at_work_at_a_time() {
 #[tokio::test]
 async fn a_preview_under_way_ends_with_the_process() {
     let house = crowded().await;
-    let slow = Fault::Delay(Duration::from_secs(60));
+    let slow = Fault::Delay(Duration::from_mins(1));
     house.shelf("far").faulty.inject(Operation::ReadMarker, When::Always, slow);
     let maintenance = Arc::clone(&house.maintenance);
     let asked = tokio::spawn(async move { maintenance.preview().await });

@@ -10,7 +10,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use hayloft::catalogue::{Catalogue, CatalogueError, Options, Tx};
-use hayloft::domain::{BackendConfig, FilePath, ReplicaState, StoreId, Timestamp};
+use hayloft::domain::{BackendConfig, FilePath, Replica, ReplicaState, Timestamp};
 use serde_json::{Value, json};
 
 use crate::support::instance::{Answer, Instance};
@@ -314,8 +314,16 @@ async fn relocate(instance: &Instance) -> Vec<String> {
     let catalogue = Catalogue::open(&path, &Options::default()).expect("opens");
     let base = std::fs::canonicalize(instance.dir.path()).expect("resolved");
     let job = move |tx: &mut Tx<'_>| {
-        let file =
+        let mut file =
             tx.file_or_new(digest(&bytes(UNREFERENCED.0, UNREFERENCED.1)), UNREFERENCED.1 as u64)?;
+        // A file without replicas would be forgotten at once.
+        let cold = tx.topology().store("cold").map(|store| store.id);
+        file.replicas.extend(cold.map(|store| Replica {
+            store,
+            state: ReplicaState::Present,
+            stored_at: tx.now(),
+            verified_at: None,
+        }));
         tx.put_file(&file)?;
         let mut roots = Vec::new();
         let stores: Vec<_> = tx.topology().stores.values().cloned().collect();

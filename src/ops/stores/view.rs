@@ -9,7 +9,7 @@ use super::super::warnings::{self, DiskFacts};
 use super::super::{Actor, OpError, blocking, find_store};
 use crate::api::{Health, StoreScope, StoreView};
 use crate::app::App;
-use crate::catalogue::Snapshot;
+use crate::catalogue::{self, Snapshot};
 use crate::domain::{ReplicaState, Store, StoreId, StoreName, Topology};
 use crate::transfer::HealthState;
 
@@ -101,7 +101,13 @@ fn view(app: &App, topology: &Topology, store: &Store) -> Result<StoreView, OpEr
         max_size: store.max_size,
         files: present.files,
         bytes: present.bytes,
-        reserved_bytes: app.catalogue.ledger().reserved(store.id),
+        // The account that limits are held against, less what this snapshot shows: a promise that is
+        // being kept is never shown twice.
+        reserved_bytes: app
+            .catalogue
+            .ledger()
+            .hard_usage(store.id)
+            .saturating_sub(catalogue::hard_bytes(&counts)),
         writing_bytes: count(ReplicaState::Writing).bytes,
         deleting_files: deleting.files,
         deleting_bytes: deleting.bytes,

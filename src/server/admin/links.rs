@@ -71,7 +71,7 @@ pub async fn edit(
 /// What the next run would do with this change, and without it; nothing is changed. The change is
 /// refused like one that is made.
 #[utoipa::path(post, path = "/api/v1/scopes/{scope}/stores/{store}/preview", tag = "links",
-    params(("scope" = String, Path), ("store" = String, Path)), request_body = LinkChange,
+    params(("scope" = ScopeName, Path), ("store" = StoreName, Path)), request_body = Option<LinkChange>,
     responses((status = 200, body = ChangePreview), Errors))]
 pub async fn preview(
     State(app): State<Arc<App>>,

@@ -92,7 +92,7 @@ pub async fn deletion(
 /// What the next run would do with this change, and without it; nothing is changed. The change is
 /// refused like one that is made.
 #[utoipa::path(post, path = "/api/v1/stores/{store}/preview", tag = "stores",
-    params(("store" = String, Path)), request_body = StoreChange,
+    params(("store" = StoreName, Path)), request_body = Option<StoreChange>,
     responses((status = 200, body = ChangePreview), Errors))]
 pub async fn preview(
     State(app): State<Arc<App>>,

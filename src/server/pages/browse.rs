@@ -22,7 +22,7 @@ use crate::ops::browse::{DeletedRow, Item};
 #[template(path = "browse.html", config = "web/askama.toml")]
 struct Index {
     frame: Frame,
-    scopes: Vec<ScopeView>,
+    list: Vec<ScopeView>,
     is_first: bool,
     next: Option<String>,
 }
@@ -33,7 +33,7 @@ pub async fn scopes(State(app): State<Arc<App>>, visit: Visit) -> Result<Respons
     let matrix = ops::scopes::matrix(&app, &visit.actor, after).await?;
     render(&Index {
         frame: visit.frame(&app, Section::Files, "Files"),
-        scopes: matrix.scopes,
+        list: matrix.scopes,
         is_first: after.is_none(),
         next: matrix.next,
     })

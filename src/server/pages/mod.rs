@@ -63,15 +63,16 @@ const POLICY: HeaderValue = HeaderValue::from_static(
 const PROBLEM_MAX: usize = 1 << 20;
 
 /// The first segments of the page's addresses.
-pub const HEADS: [&str; 9] =
-    ["", "signin", "signout", "assets", "scopes", "stores", "vacuum", "browse", "access"];
+pub const HEADS: [&str; 8] =
+    ["signin", "signout", "assets", "scopes", "stores", "vacuum", "browse", "access"];
 /// Markup for the script.
 pub const FRAGMENTS: &str = "fragments";
 
 /// Whether an address is one of the page.
 pub fn owns(path: &str) -> bool {
-    let head = path.trim_start_matches('/').split('/').next().unwrap_or_default();
-    HEADS.contains(&head) || head == FRAGMENTS
+    let Some(rest) = path.strip_prefix('/') else { return false };
+    let (head, _) = rest.split_once('/').unwrap_or((rest, ""));
+    rest.is_empty() || HEADS.contains(&head) || head == FRAGMENTS
 }
 
 /// Everything behind the sign-in. Handlers find the asking `ops::Actor` in the request.
@@ -154,7 +155,11 @@ pub async fn answer(
         return assets::serve(name, &request);
     }
     match path {
+        "/" if !is_read => return Err(Failure::method_not_allowed("GET, HEAD")),
         "/signin" | "/signout" => return sign_in::answer(site, request, peer).await,
+        _ if !is_read && request.method() != Method::POST => {
+            return Err(Failure::method_not_allowed("GET, HEAD, POST"));
+        }
         _ if !caller.actor.is_instance_admin() => return Ok(sign_in::ask(&request)),
         _ => {}
     }
@@ -233,7 +238,16 @@ mod tests {
         for path in ["/", "/signin", "/scopes/a/links/b", "/fragments/plan", "/assets/app.js"] {
             assert!(owns(path), "{path}");
         }
-        for path in ["/files/a/b", "/api/v1/status", "/metrics", "/favicon.ico", "/scopesx"] {
+        for path in [
+            "/files/a/b",
+            "/api/v1/status",
+            "/metrics",
+            "/favicon.ico",
+            "/scopesx",
+            "",
+            "*",
+            "//scopes",
+        ] {
             assert!(!owns(path), "{path}");
         }
     }

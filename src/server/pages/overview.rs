@@ -10,7 +10,7 @@ use super::super::errors::Failure;
 use super::chart;
 use super::frame::{Frame, Section, Visit, render};
 use super::{show, stores_shown};
-use crate::api::{Run, Status};
+use crate::api::{Attention, Run, Severity, Status};
 use crate::app::App;
 use crate::domain::Timestamp;
 use crate::ops;
@@ -23,8 +23,6 @@ struct Page {
     now: Timestamp,
     status: Status,
     stores: Vec<StoreRow>,
-    /// Stores that cannot be used now, with what is wrong.
-    ill: Vec<(String, String)>,
 }
 
 /// A store as the overview shows it.
@@ -50,15 +48,10 @@ pub async fn show(State(app): State<Arc<App>>, visit: Visit) -> Result<Response,
         let growth = growth.iter().find(|g| g.store == store.name);
         row(&app, store, growth, today)
     });
-    let ill = status.stores.iter().filter_map(|store| {
-        let problem = store.health.problem.clone()?;
-        Some((store.name.to_string(), problem))
-    });
     render(&Page {
         frame: visit.frame(&app, Section::Overview, "Overview"),
         now,
         stores: stores.collect(),
-        ill: ill.collect(),
         status,
     })
 }
@@ -81,6 +74,19 @@ fn row(app: &App, store: &crate::api::StoreView, growth: Option<&Growth>, today:
 }
 
 impl Page {
+    fn troubles(&self) -> Vec<&Attention> {
+        self.asking(Severity::Error)
+    }
+
+    fn advice(&self) -> Vec<&Attention> {
+        self.asking(Severity::Advice)
+    }
+
+    /// What asks for the administrator's attention, that much.
+    fn asking(&self, severity: Severity) -> Vec<&Attention> {
+        self.status.attention.iter().filter(|a| a.severity == severity).collect()
+    }
+
     /// When a run ended, or began when it has not.
     fn ended(run: &Run) -> Timestamp {
         run.finished_at.unwrap_or(run.started_at)

@@ -71,15 +71,15 @@ const LOCAL: &str = "local";
 
 #[derive(Template)]
 #[template(path = "scope_new.html", config = "web/askama.toml")]
-struct NewScope {
+struct New {
     frame: Frame,
     form: Form,
     /// (field, store, where it is), the usual one first.
     stores: Vec<(String, String, String)>,
 }
 
-impl NewScope {
-    fn new(app: &App, visit: &Visit, form: Form) -> Self {
+impl New {
+    fn page(app: &App, visit: &Visit, form: Form) -> Self {
         let settings = app.catalogue.settings();
         let mut all = settings.topology.stores_by_name();
         all.sort_by_key(|store| store.name.as_str() != LOCAL);
@@ -95,7 +95,7 @@ impl NewScope {
 
 pub async fn ask(State(app): State<Arc<App>>, visit: Visit) -> Result<Response, Failure> {
     let form = Form::default().with(&format!("{LINK}{LOCAL}"), "on");
-    std::future::ready(render(&NewScope::new(&app, &visit, form))).await
+    std::future::ready(render(&New::page(&app, &visit, form))).await
 }
 
 pub async fn create(
@@ -109,7 +109,7 @@ pub async fn create(
             Err(error) => form.refuse(&error),
         }
     }
-    render_as(StatusCode::UNPROCESSABLE_ENTITY, &NewScope::new(&app, &visit, form))
+    render_as(StatusCode::UNPROCESSABLE_ENTITY, &New::page(&app, &visit, form))
 }
 
 fn request(app: &App, form: &mut Form) -> Option<ScopeCreate> {

@@ -176,7 +176,7 @@ async fn a_second_start_tells_the_run_in_progress() {
         second.refused(409, "run-in-progress");
     }
     house.get("vacuum/runs/999").await.refused(404, "unknown-run");
-    house.get("vacuum/runs/soon").await.refused(400, "invalid-request");
+    house.get("vacuum/runs/soon").await.refused(404, "unknown-run");
     house.post("vacuum/runs/999/pause", Value::Null).await.refused(404, "unknown-run");
     let plan = house.get("vacuum/plan").await.ok();
     assert_eq!(

@@ -59,6 +59,9 @@ fn by(who: &str) -> Actor {
 async fn make_stores(app: &Arc<App>, instance: &Instance) {
     let server = weed::shared();
     server.make_bucket("acme-hayloft").await;
+    for mounted in ["srv", "mnt"] {
+        fs::create_dir(instance.path(mounted)).expect("a place to mount disks");
+    }
     let s3 = |more: Value| {
         let mut settings = json!({
             "endpoint": server.endpoint, "path_style": true,
@@ -74,7 +77,7 @@ async fn make_stores(app: &Arc<App>, instance: &Instance) {
     let name = "local".parse().expect("a name");
     ops::stores::change(app, &by("cli"), &name, &read(local)).await.expect("limits");
     let requests = [
-        json!({ "name": "disk2", "backend": "local", "root": instance.path("srv/disk2"), "soft_max_size": 3600 * GB, "max_size": 4000 * GB }),
+        json!({ "name": "disk2", "backend": "local", "root": instance.path("srv/disk2"), "soft_max_size": 5500 * GB, "max_size": 6000 * GB }),
         json!({ "name": "nas", "backend": "local", "root": instance.path("mnt/nas"), "soft_max_size": 8000 * GB }),
         json!({ "name": "cold", "backend": "s3", "bucket": "acme-hayloft", "prefix": "cold", "s3": s3(json!({})) }),
         json!({ "name": "vault", "backend": "s3", "bucket": "acme-hayloft", "prefix": "vault",
@@ -195,7 +198,7 @@ fn shape(n: u64) -> Shape {
                 "{}/{}/2026-{date}/{}/{}",
                 one_of(n, 2, &["webshop", "billing", "mobile-app", "firmware"]),
                 one_of(n, 3, &["main", "main", "release-7", "fix/login-timeout"]),
-                4000 + n / 100,
+                4000 + n,
                 one_of(
                     n,
                     4,
@@ -267,9 +270,9 @@ fn shape(n: u64) -> Shape {
         _ => Shape {
             scope: "logs",
             path: format!(
-                "{}/2026/{date}/{:02}.log.zst",
+                "{}/2026/{date}/{:04}.log.zst",
                 one_of(n, 2, &["nginx/access", "nginx/error", "mail", "firewall"]),
-                own % 24
+                own
             ),
             kind: "application/zstd",
             size: 40_000_000 + noise(n, 5) % 500_000_000,
@@ -284,7 +287,8 @@ fn add_file(tx: &mut Tx<'_>, n: u64) -> Result<(), CatalogueError> {
         digest: Digest(*blake3::hash(&n.to_le_bytes()).as_bytes()),
         scope: shape.scope,
         // Log files that a build links to: `builds` keeps them where `logs` would have them gone.
-        also: (shape.scope == "logs" && n.is_multiple_of(6)).then_some("builds"),
+        also: (shape.scope == "logs" && n.is_multiple_of(6) && shape.stores == ["local"])
+            .then_some("builds"),
         path: shape.path,
         kind: shape.kind,
         size: shape.size,
@@ -349,7 +353,11 @@ fn waiting(root: &Path) -> Vec<Furniture> {
             put_bytes(root, &digest, |path| OsFile::create(path)?.set_len(size));
             (size, digest)
         };
-        let name = one_of(n, 2, &["acme-agent", "webshop", "billing", "libacme2", "kiosk-image"]);
+        let name = if n == 0 {
+            "acme-agent"
+        } else {
+            one_of(n, 2, &["webshop", "billing", "libacme2", "kiosk-image"])
+        };
         Furniture {
             digest,
             scope: "packages",

@@ -162,7 +162,6 @@ fn simple_commands(line: &str) -> Vec<Vec<String>> {
     for c in line.chars() {
         match (quote, c) {
             (Some(q), c) if c == q => quote = None,
-            (Some(_), c) => word.push(c),
             (None, '\'' | '"') => quote = Some(c),
             (None, '#') if word.is_empty() => break,
             (None, ' ') => end_word(&mut word, &mut words, &mut redirected),
@@ -174,7 +173,7 @@ fn simple_commands(line: &str) -> Vec<Vec<String>> {
                 end_word(&mut word, &mut words, &mut redirected);
                 all.push(std::mem::take(&mut words));
             }
-            (None, c) => word.push(c),
+            (_, c) => word.push(c),
         }
     }
     end_word(&mut word, &mut words, &mut redirected);

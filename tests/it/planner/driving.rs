@@ -82,6 +82,7 @@ fn a_failed_move_is_not_tried_again_in_its_run_and_counts_as_one_class() {
     assert_eq!(error.digests.len(), 10, "the first ten are shown");
     assert_eq!(error.message, "refused");
     assert_eq!(report.copied, Count::new(1, 10));
+    assert!(!report.is_complete());
 }
 
 #[test]
@@ -215,6 +216,19 @@ fn files_whose_move_failed_are_a_reason_of_an_excess() {
     assert_eq!(report.errors[0].count, Count::new(2, 20));
     assert_eq!(report.errors[0].digests.len(), 2);
     assert_eq!((report.moved, report.passes), (Count::new(1, 10), 2));
+}
+
+#[test]
+fn failures_of_the_last_pass_are_a_reason_of_an_excess_too() {
+    let mut model =
+        with_files("store local soft=0\nstore cold\nscope a\nlink a local up=1\nlink a cold", 3);
+    let report = drive(&mut model, |_, batch| {
+        let failed = MoveResult::Failed { store: None, cause: "refused".to_owned() };
+        vec![failed; batch.moves.len()]
+    });
+    let excess = "still 30 B over the limit of 0 B: 3 files whose move failed";
+    assert_eq!(report.errors[0].message, excess);
+    assert_eq!((report.moved, report.passes), (Count::default(), 1));
 }
 
 #[test]

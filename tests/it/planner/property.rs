@@ -1,6 +1,7 @@
 //! Random small instances, run until nothing is left to do: the naive model plans the same.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use hayloft::domain::{File, FileId, Link, ReplicaState, StoreId};
 use hayloft::planner::{Move, Overlay, Phase, Report, Snapshot};
@@ -79,22 +80,36 @@ fn assert_overlay_agrees(before: &Model, moves: &[Move], after: &Model) {
     for step in moves {
         let Ok(()) = overlay.apply(&before.world(), step);
     }
-    assert_eq!(overlay.usage(), after.usage());
-    for store in after.topology.stores.keys() {
-        assert_eq!(overlay.marked_count(*store), after.marked_count(*store));
+    assert_same_answers(&overlay, after);
+}
+
+fn assert_same_answers(overlay: &Overlay<&Model>, model: &Model) {
+    assert_eq!(overlay.usage(), model.usage());
+    assert_eq!(overlay.newest(), model.newest());
+    for id in model.files.keys() {
+        assert_eq!(overlay.file(*id), model.file(*id));
+    }
+    for store in model.topology.stores.keys() {
+        assert_eq!(overlay.marked_count(*store), model.marked_count(*store));
         assert_eq!(
             pages(|last| overlay.files_of_store(*store, last.map(|f: &File| f.id), 3)),
-            pages(|last| after.files_of_store(*store, last.map(|f: &File| f.id), 3)),
+            pages(|last| model.files_of_store(*store, last.map(|f: &File| f.id), 3)),
         );
         let by_use = |f: &File| (f.last_used, f.id);
         assert_eq!(
             pages(|last| overlay.least_used(*store, last.map(by_use), 3)),
-            pages(|last| after.least_used(*store, last.map(by_use), 3)),
+            pages(|last| model.least_used(*store, last.map(by_use), 3)),
         );
-        for scope in after.topology.scopes.keys() {
-            assert_eq!(overlay.link_count(*scope, *store), after.link_count(*scope, *store));
-            assert_eq!(overlay.missing_count(*scope, *store), after.missing_count(*scope, *store));
+        for scope in model.topology.scopes.keys() {
+            assert_eq!(overlay.link_count(*scope, *store), model.link_count(*scope, *store));
+            assert_eq!(overlay.missing_count(*scope, *store), model.missing_count(*scope, *store));
         }
+    }
+    for scope in model.topology.scopes.keys() {
+        assert_eq!(
+            pages(|last| overlay.live_files_of_scope(*scope, last.map(|f: &File| f.id), 3)),
+            pages(|last| model.live_files_of_scope(*scope, last.map(|f: &File| f.id), 3)),
+        );
     }
 }
 
@@ -165,4 +180,27 @@ pub fn for_random_bytes(most: usize, play: impl Fn(&mut Dice<'_>)) {
 #[test]
 fn runs_end_break_no_rule_and_meet_or_report_every_policy() {
     for_random_bytes(1600, |dice| run_to_the_end(&mut instance(dice)));
+}
+
+/// What a run does before it plans: uses are later, tombstones expire, files that nobody has go.
+#[test]
+fn an_overlay_of_changed_files_answers_like_a_catalogue_that_has_them() {
+    for_random_bytes(600, |dice| {
+        let model = instance(dice);
+        let mut changed = model.clone();
+        let Ok(mut overlay) = Overlay::new(&model);
+        for file in changed.files.values_mut() {
+            match dice.below(5) {
+                0 => file.last_used = file.last_used.after(Duration::from_hours(30)),
+                1 => file.members.retain(|m| m.live > 0),
+                2 => {
+                    file.members.clear();
+                    file.replicas.clear();
+                }
+                _ => continue,
+            }
+            let Ok(()) = overlay.put(file.clone());
+        }
+        assert_same_answers(&overlay, &changed);
+    });
 }

@@ -150,6 +150,17 @@ fn uploads_and_downloads_have_their_orders() {
 }
 
 #[test]
+fn a_file_that_left_a_store_in_this_run_may_not_return() {
+    let (mut model, mut file) =
+        world("store s\nstore t\nscope a\nlink a s\nlink a t populate\nfile f 1 in=a at=s");
+    file.depart(model.run, T);
+    model.files.insert(file.id, file);
+    assert!(model.dry_run().moves.is_empty());
+    model.run += 1;
+    assert_eq!(model.dry_run().moves.len(), 1, "the next run may");
+}
+
+#[test]
 fn explain_tells_the_fate_of_one_file_phase_by_phase() {
     let (model, file) = world(
         "store s\nstore t\nstore u\nscope a\nscope b

@@ -42,10 +42,23 @@ impl Weed {
     pub async fn make_bucket(&self, name: &str) {
         let credentials = Credentials::new(Some(KEY), Some(SECRET), None, None, None);
         let credentials = credentials.expect("credentials");
-        let config = BucketConfiguration::default();
-        Bucket::create_with_path_style(name, self.region(), credentials, config)
-            .await
-            .expect("the bucket is made");
+        let make = || {
+            let (region, credentials) = (self.region(), credentials.clone());
+            Bucket::create_with_path_style(
+                name,
+                region,
+                credentials,
+                BucketConfiguration::default(),
+            )
+        };
+        // On a busy machine its S3 side answers 404 for a while before it knows its routes.
+        for _ in 0..50 {
+            if make().await.is_ok() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        make().await.expect("the bucket is made");
     }
 
     fn region(&self) -> Region {
