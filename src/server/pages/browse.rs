@@ -20,7 +20,7 @@ use crate::ops::browse::{DeletedRow, Item};
 
 #[derive(Template)]
 #[template(path = "browse.html", config = "web/askama.toml")]
-struct Scopes {
+struct Index {
     frame: Frame,
     list: Vec<ScopeView>,
     is_first: bool,
@@ -31,7 +31,7 @@ struct Scopes {
 pub async fn scopes(State(app): State<Arc<App>>, visit: Visit) -> Result<Response, Failure> {
     let after = Some(visit.get("after")).filter(|after| !after.is_empty());
     let matrix = ops::scopes::matrix(&app, &visit.actor, after).await?;
-    render(&Scopes {
+    render(&Index {
         frame: visit.frame(&app, Section::Files, "Files"),
         list: matrix.scopes,
         is_first: after.is_none(),
