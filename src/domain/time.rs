@@ -45,6 +45,15 @@ impl Timestamp {
         Some(Self(zoned.as_microsecond()))
     }
 
+    /// `2026-11-22 14:39 UTC`, for people.
+    pub fn to_minute(self) -> String {
+        let text = self.to_string();
+        match (text.get(..10), text.get(11..16)) {
+            (Some(day), Some(time)) => format!("{day} {time} UTC"),
+            _ => text,
+        }
+    }
+
     /// Seconds since the epoch, rounded down.
     pub fn seconds(self) -> i64 {
         self.0.div_euclid(1_000_000)

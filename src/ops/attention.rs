@@ -46,7 +46,8 @@ fn error(what: String, command: String) -> Attention {
 fn health(store: &StoreView) -> Option<Attention> {
     let name = &store.name;
     let problem = store.health.problem.as_ref()?.trim_start_matches("the store is unavailable: ");
-    let since = store.health.since.map(|since| format!(" since {since}")).unwrap_or_default();
+    let since =
+        store.health.since.map(|since| format!(" since {}", since.to_minute())).unwrap_or_default();
     Some(if store.health.state == "foreign" {
         let command = format!("hayloft store reconcile {name}");
         error(format!("nothing is deleted in store {name}{since}: {problem}"), command)

@@ -30,10 +30,18 @@ impl Fill {
     /// What the whole width stands for.
     fn scale(&self) -> u64 {
         let taken = self.used.saturating_add(self.reserved).saturating_add(self.deleting);
-        let end = self.hard.or(self.soft).or(self.capacity).unwrap_or(0);
+        let taken = taken.saturating_add(self.coming);
+        let Some(end) = self.hard.or(self.soft).or(self.capacity) else {
+            // Without an end nothing is ever full.
+            return taken.saturating_mul(2).max(1);
+        };
         // A soft limit alone may be passed: there is room to see it.
         let room = if self.hard.is_none() && self.soft.is_some() { end / 8 } else { 0 };
-        end.saturating_add(room).max(taken.saturating_add(self.coming)).max(1)
+        end.saturating_add(room).max(taken).max(1)
+    }
+
+    fn is_open(&self) -> bool {
+        self.hard.or(self.soft).or(self.capacity).is_none()
     }
 
     /// A bar of this filling. Markup.
@@ -43,8 +51,9 @@ impl Fill {
             u64::try_from(u128::from(bytes) * u128::from(WIDE) / scale).unwrap_or(WIDE)
         };
         let mut svg = format!(
-            "<svg class=\"bar\" viewBox=\"0 0 {WIDE} 24\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"{}\">\
+            "<svg class=\"bar{}\" viewBox=\"0 0 {WIDE} 24\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"{}\">\
              <rect class=\"ground\" width=\"{WIDE}\" height=\"24\"/>",
+            if self.is_open() { " open" } else { "" },
             show::escape(&self.words())
         );
         let stays = self.used.saturating_sub(self.going);

@@ -26,6 +26,8 @@ pub enum Section {
     Vacuum,
     Files,
     Access,
+    /// A page of none of them.
+    Nowhere,
 }
 
 impl Section {
@@ -40,6 +42,7 @@ impl Section {
             Self::Vacuum => "Vacuum",
             Self::Files => "Files",
             Self::Access => "Access",
+            Self::Nowhere => "",
         }
     }
 
@@ -51,6 +54,7 @@ impl Section {
             Self::Vacuum => "/vacuum",
             Self::Files => "/browse",
             Self::Access => "/access",
+            Self::Nowhere => "/",
         }
     }
 }
@@ -190,7 +194,7 @@ struct ErrorPage {
 
 /// A page that says what was wrong.
 pub fn error(app: &Arc<App>, status: StatusCode, title: String, detail: String) -> Response {
-    let frame = Frame::new(app, Section::Overview, title.clone());
+    let frame = Frame::new(app, Section::Nowhere, title.clone());
     let page = ErrorPage { frame, title, detail };
     html(status, page.render().unwrap_or_else(|_| "<!doctype html><title>Error</title>".to_owned()))
 }

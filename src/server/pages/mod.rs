@@ -107,7 +107,7 @@ fn of_stores() -> Router<Arc<App>> {
         .route("/stores", get(stores::list))
         .route("/stores/new", get(store_forms::ask).post(store_forms::create))
         .route("/stores/{store}", get(stores::show).post(stores::change))
-        .route("/stores/{store}/check", post(stores::check))
+        .route("/stores/{store}/check", get(stores::to_check).post(stores::check))
         .route("/fragments/stores/{store}/check", post(stores::check_live))
         .route("/stores/{store}/reconcile", post(stores::reconcile))
         .route("/stores/{store}/evacuation", get(store_leave::evacuation))

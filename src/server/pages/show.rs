@@ -93,7 +93,7 @@ pub fn span(seconds: impl Plain<u64>) -> String {
             (h, m) if h < 10 && m > 0 => format!("{h} h {m} min"),
             (h, _) => format!("{h} h"),
         },
-        s => format!("{} d", s / DAY),
+        s => format!("{} d", (s + DAY / 2) / DAY),
     }
 }
 
@@ -110,11 +110,7 @@ pub fn when(at: impl Plain<Timestamp>, now: impl Plain<Timestamp>) -> String {
 
 /// `2026-11-22 14:39 UTC`.
 pub fn minute(at: impl Plain<Timestamp>) -> String {
-    let text = at.plain().to_string();
-    match (text.get(..10), text.get(11..16)) {
-        (Some(day), Some(time)) => format!("{day} {time} UTC"),
-        _ => text,
-    }
+    at.plain().to_minute()
 }
 
 /// `2026-11-22`, of a day since the epoch.

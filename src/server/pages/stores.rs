@@ -14,7 +14,7 @@ use super::super::admin::Names;
 use super::super::errors::Failure;
 use super::effect::Effect;
 use super::form::Form;
-use super::frame::{Frame, Section, Visit, done, render, render_as};
+use super::frame::{Frame, Section, Visit, done, render, render_as, see};
 use super::{chart, html, show, store_forms, stores_shown};
 use crate::api::{CheckStep, StoreChange, StoreCheck, StoreView};
 use crate::app::App;
@@ -191,6 +191,11 @@ pub async fn check(
     let steps = check.steps.iter().map(markup).collect();
     let page = Page::new(&app, &visit, &name, None).await?;
     render(&Page { check: Some(check), steps, ..page })
+}
+
+/// Somebody loads the address again that the check was sent to: nothing is checked unasked.
+pub async fn to_check(Names(name): Names<StoreName>) -> Response {
+    std::future::ready(see(&format!("/stores/{name}#check"))).await
 }
 
 /// The same as a stream of list items, each as soon as its step is over.

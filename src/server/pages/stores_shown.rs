@@ -59,7 +59,7 @@ pub fn pace(per_day: i64) -> String {
 pub fn forecast(growth: &Growth, today: u32) -> Option<String> {
     let (what, day) = growth.limit_day?;
     Some(match day.checked_sub(today) {
-        None | Some(0) => format!("at its {what} now"),
+        None | Some(0) => format!("at its {what}, or above it"),
         Some(1) => format!("reaches its {what} tomorrow"),
         Some(days) => {
             format!("reaches its {what} on {} (in {days} days)", show::day(day))
