@@ -48,13 +48,12 @@ impl Section {
 
     pub fn href(self) -> &'static str {
         match self {
-            Self::Overview => "/",
+            Self::Overview | Self::Nowhere => "/",
             Self::Scopes => "/scopes",
             Self::Stores => "/stores",
             Self::Vacuum => "/vacuum",
             Self::Files => "/browse",
             Self::Access => "/access",
-            Self::Nowhere => "/",
         }
     }
 }
