@@ -13,8 +13,9 @@ const link = async (scope, store) => api('GET', `/scopes/${scope}/stores/${store
 
 test('a policy is edited, its effect is shown before it is saved, and the next run has it', async ({ page }) => {
   await page.goto('/scopes/films/links/disk2');
-  await effect(page).getByText('Nothing is saved yet').waitFor();
+  await effect(page).getByText('Looked at').waitFor();
   await page.getByLabel('Populate').check();
+  await effect(page).getByText('Nothing is saved yet').waitFor();
   await effect(page).getByText('12 files').first().waitFor();
   const shown = await effect(page).innerText();
   assert.match(shown, /copy.*local.*disk2/s);

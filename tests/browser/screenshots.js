@@ -75,7 +75,7 @@ test('pictures of every page', async () => {
   await shootAll(chosen({ 'sign-in': '/signin' }), false);
   await shootAll(chosen(QUIET));
   const { id } = await api('POST', '/vacuum/runs');
-  await eventually('the run copies', async () => (await api('GET', `/vacuum/runs/${id}`)).copied.files > 4);
+  await eventually('the run copies', async () => (await api('GET', `/vacuum/runs/${id}`)).progress?.done.files > 4);
   BUSY['run-live'] = `/vacuum/runs/${id}`;
   await shootAll(chosen(BUSY));
   await api('DELETE', `/vacuum/runs/${id}`);

@@ -50,7 +50,7 @@ test('a run is paused, goes on, and is cancelled between files', async ({ page }
   await arrive('second', 50, 2_000_000);
   const { id } = await api('POST', '/vacuum/runs');
   await page.goto(`/vacuum/runs/${id}`);
-  await eventually('it copies', async () => (await api('GET', `/vacuum/runs/${id}`)).copied.files > 0);
+  await eventually('it copies', async () => (await api('GET', `/vacuum/runs/${id}`)).progress?.done.files > 0);
   await page.getByRole('button', { name: 'Pause' }).click();
   await page.getByRole('button', { name: 'Resume' }).waitFor();
   assert.equal((await api('GET', `/vacuum/runs/${id}`)).outcome, 'paused');
