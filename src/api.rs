@@ -29,6 +29,12 @@ fn object<'de, T: serde::de::DeserializeOwned, D: Deserializer<'de>>(
     map.map(read).transpose().map_err(serde::de::Error::custom)
 }
 
+/// The same without null.
+fn settings<'de, D: Deserializer<'de>>(d: D) -> Result<S3Settings, D::Error> {
+    let map = serde_json::Map::<String, serde_json::Value>::deserialize(d)?;
+    serde_json::from_value(serde_json::Value::Object(map)).map_err(serde::de::Error::custom)
+}
+
 /// An error answer (RFC 9457).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
@@ -306,7 +312,7 @@ pub struct StoreCreate {
     pub bucket: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "settings")]
     pub s3: S3Settings,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance_wide: Option<bool>,
@@ -322,7 +328,7 @@ pub struct StoreCreate {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StoreChange {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "settings")]
     pub s3: S3Settings,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance_wide: Option<bool>,

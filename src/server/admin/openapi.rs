@@ -1,5 +1,6 @@
 //! The `OpenAPI` document: the routes of this API, and those of the files.
 
+use serde_json::Value;
 use utoipa::openapi::OpenApi as Document;
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
@@ -16,7 +17,26 @@ const FILES: &str = include_str!("files.openapi.json");
 pub fn document() -> Result<Document, serde_json::Error> {
     let mut document = Routes::openapi();
     document.merge(serde_json::from_str(FILES)?);
-    Ok(document)
+    let mut value = serde_json::to_value(document)?;
+    widen(&mut value);
+    serde_json::from_value(value)
+}
+
+/// Sizes, counts and ids have 64 bits without a sign, for which `OpenAPI` has no format: `int64` ends
+/// at half of them.
+fn widen(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            let is = |key: &str, wanted: Value| fields.get(key) == Some(&wanted);
+            if is("format", "int64".into()) && is("minimum", 0.into()) {
+                fields.remove("format");
+                fields.insert("maximum".to_owned(), u64::MAX.into());
+            }
+            fields.values_mut().for_each(widen);
+        }
+        Value::Array(items) => items.iter_mut().for_each(widen),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 /// How callers prove who they are (SPEC 10).
