@@ -51,9 +51,12 @@ pub async fn open(dir: &Path, files: u64) -> Done<Arc<App>> {
     let config = config(dir)?;
     let full = dir.join("full");
     if !full.exists() {
-        if dir.join("data").exists() {
-            std::fs::remove_dir_all(dir.join("data"))?;
+        for half in ["data", "stores"].map(|name| dir.join(name)) {
+            if half.exists() {
+                std::fs::remove_dir_all(half)?;
+            }
         }
+        std::fs::create_dir_all(dir.join("stores"))?;
         let start = Clock::System.now().before(DAY * u32::try_from(DAYS)?);
         let app = App::open_at(Arc::clone(&config), Role::Command, Clock::manual(start)).await?;
         fill(&app, dir, files).await?;
@@ -111,7 +114,7 @@ async fn arrange(app: &Arc<App>, dir: &Path) -> Done<()> {
     let actor = Actor::instance_admin("bench");
     for name in &STORES[1..] {
         let request = serde_json::json!({
-            "name": name, "backend": "local", "root": dir.join("data").join(name),
+            "name": name, "backend": "local", "root": dir.join("stores").join(name),
             "soft_max_size": 90_000_000_000_000_u64,
         });
         ops::stores::create(app, &actor, &serde_json::from_value::<StoreCreate>(request)?).await?;

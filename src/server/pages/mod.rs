@@ -112,6 +112,7 @@ fn of_stores() -> Router<Arc<App>> {
         .route("/stores/{store}/reconcile", post(stores::reconcile))
         .route("/stores/{store}/evacuation", get(store_leave::evacuation))
         .route("/stores/{store}/delete", get(store_leave::ask).post(store_leave::delete))
+        .route("/fragments/stores/{store}/loss", get(store_leave::loss))
         .route("/fragments/stores/{store}/effect", post(stores::effect))
 }
 

@@ -42,7 +42,8 @@ pub async fn evacuation(
 struct Page {
     frame: Frame,
     store: StoreView,
-    loss: StoreDeleted,
+    /// Counted only when asked: every file of the store is looked at.
+    loss: Option<StoreDeleted>,
     form: Form,
 }
 
@@ -54,7 +55,10 @@ impl Page {
         form: Form,
     ) -> Result<Self, Failure> {
         let store = ops::stores::show(app, &visit.actor, name).await?;
-        let loss = ops::stores::preview(app, &visit.actor, name).await?;
+        let loss = match visit.get("count") {
+            "" => None,
+            _ => Some(ops::stores::preview(app, &visit.actor, name).await?),
+        };
         let frame = visit.frame(app, Section::Stores, format!("Delete {name}"));
         Ok(Self { frame, store, loss, form })
     }
@@ -74,6 +78,21 @@ pub async fn ask(
     Names(name): Names<StoreName>,
 ) -> Result<Response, Failure> {
     render(&Page::new(&app, &visit, &name, Form::default()).await?)
+}
+
+#[derive(Template)]
+#[template(path = "store_loss.html", config = "web/askama.toml")]
+struct Loss {
+    loss: StoreDeleted,
+}
+
+/// What a forced deletion would lose, with its form.
+pub async fn loss(
+    State(app): State<Arc<App>>,
+    visit: Visit,
+    Names(name): Names<StoreName>,
+) -> Result<Response, Failure> {
+    render(&Loss { loss: ops::stores::preview(&app, &visit.actor, &name).await? })
 }
 
 #[derive(Template)]
