@@ -233,8 +233,8 @@ for user in ann bob; do
     chroot "$tree" useradd --create-home "$user"
 done
 listing >"$work/before"
-cp "$old" "$tree/root/old.deb"
-cp "$new" "$tree/root/new.deb"
+cp "$old" "$tree/srv/old.deb"
+cp "$new" "$tree/srv/new.deb"
 
 say "the unit"
 dpkg-deb --extract "$old" "$work/unpacked"
@@ -259,7 +259,7 @@ else
 fi
 
 say "install, $how"
-inside dpkg --install /root/old.deb
+inside dpkg --install /srv/old.deb
 inside test "$(stat -c %a "$tree/etc/hayloft/config.toml")" = 640
 inside sh -c '[ "$(stat -c %U:%G /etc/hayloft/config.toml)" = root:hayloft ]'
 inside sh -c '[ "$(stat -c %U:%G:%a /var/lib/hayloft)" = hayloft:hayloft:700 ]'
@@ -335,7 +335,7 @@ fi
 
 say "upgrade with data in place"
 if [ -z "$nspawn" ]; then stop; fi
-inside dpkg --install /root/new.deb
+inside dpkg --install /srv/new.deb
 inside dpkg-query --showformat '${Version} ${Status}\n' --show hayloft | grep -qx "${version}-1+next install ok installed"
 if [ -z "$nspawn" ]; then start; else answers; fi
 inside grep -qx "listen = \"127.0.0.1:$port\"" /etc/hayloft/config.toml
@@ -356,7 +356,7 @@ inside test -f /etc/hayloft/config.toml
 if [ -n "$nspawn" ] && inside systemctl is-active hayloft; then fail "removed, and running"; fi
 
 say "install again: everything is as it was"
-inside dpkg --install /root/new.deb
+inside dpkg --install /srv/new.deb
 if [ -z "$nspawn" ]; then start; else answers; fi
 as ann "hayloft file get media photos/one --output /home/ann/back && cmp /home/ann/photo /home/ann/back"
 
