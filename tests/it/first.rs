@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 use provider::{Answer, Provider};
 
 use crate::support::instance::Instance;
-use crate::support::weed;
-use crate::support::{bytes, s3};
+use crate::support::{bytes, ports, s3, weed};
 
 /// Runs `hayloft serve` at a pseudo terminal until it has said `until`; what it printed.
 fn serve_at_a_terminal(instance: &Instance, until: &str) -> String {
@@ -168,9 +167,7 @@ async fn a_store_that_the_provider_refuses_names_the_wrong_setting_and_how_it_is
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_endpoint_that_does_not_answer_is_told_from_one_that_speaks_otherwise() {
     let instance = Instance::started("").await;
-    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = free.local_addr().expect("bound").port();
-    drop(free);
+    let port = ports::claim();
     let nobody = complaint(&instance, &format!("http://127.0.0.1:{port}"), PATH);
     assert_says("refused", &nobody, &["nothing listens at", "--endpoint", "refused"]);
 

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use crate::house::{HOUR, House, populate};
 use crate::support::instance::Instance;
-use crate::support::s3;
+use crate::support::{ports, s3};
 
 const EVENTS: [NotifyEvent; 7] = [
     NotifyEvent::RunFailed,
@@ -198,9 +198,7 @@ async fn a_notification_is_tried_again_after_a_500_and_after_a_refused_connectio
     let ear = Receiver::start().await;
     ear.answers.lock().expect("unpoisoned").push_back(500);
     // A port that nobody listens on yet.
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = closed.local_addr().expect("bound");
-    drop(closed);
+    let address = (Ipv4Addr::LOCALHOST, ports::claim()).into();
     let on = [NotifyEvent::RunComplete];
     let notify = vec![
         receiver(NotifyKind::Json, ear.url("/"), &on),

@@ -1,12 +1,11 @@
 //! A machine as the guide describes it: its paths below one directory, its service run by a stand-in
 //! for `systemctl` that starts and stops the real server, its S3 service a real one.
 
-use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use crate::support::{bytes, weed};
+use crate::support::{bytes, ports, weed};
 
 /// `$M` is the machine's directory. The server ends by itself, should the test be killed.
 const SYSTEMCTL: &str = r#"#!/bin/bash
@@ -67,9 +66,7 @@ impl Machine {
     /// With a running server.
     pub async fn new() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        let port = listener.local_addr().expect("bound").port();
-        drop(listener);
+        let port = ports::claim();
         let weed = weed::shared();
         let buckets = [(); 2].map(|()| format!("b{}", hayloft::random::hex(6)));
         for bucket in &buckets {

@@ -1,13 +1,12 @@
 //! The documented configuration of nginx, tested by nginx itself and used by a real client.
 
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use super::guide;
-use crate::support::bytes;
 use crate::support::instance::Instance;
+use crate::support::{bytes, ports};
 
 struct Nginx {
     dir: tempfile::TempDir,
@@ -54,9 +53,7 @@ fn configuration(instance: &Instance, port: u16, dir: &Path) -> String {
 
 fn start(program: &Path, instance: &Instance) -> Nginx {
     let dir = tempfile::tempdir().expect("a directory");
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    let port = listener.local_addr().expect("bound").port();
-    drop(listener);
+    let port = ports::claim();
     let file = dir.path().join("nginx.conf");
     std::fs::write(&file, configuration(instance, port, dir.path())).expect("written");
     let command = || {

@@ -1,12 +1,12 @@
 //! A real server process with its command line, as an administrator has them.
 
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::ports;
 use super::weed::{self, Weed};
 
 /// An instance in a directory of its own. The server ends with this value.
@@ -43,10 +43,7 @@ impl Instance {
     /// A new instance, not started; `settings` is added to its configuration.
     pub fn new(settings: &str) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .and_then(|l| l.local_addr())
-            .expect("a free port")
-            .port();
+        let port = ports::claim();
         let root = dir.path().display();
         let config = format!(
             "data_dir = \"{root}/data\"\nadmin_socket = \"{root}/admin.sock\"\nlisten = \"127.0.0.1:{port}\"\n{settings}"

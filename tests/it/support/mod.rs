@@ -1,6 +1,7 @@
 //! What several tests need: S3 servers, configurations, bodies.
 
 pub mod instance;
+pub mod ports;
 pub mod s3;
 pub mod weed;
 

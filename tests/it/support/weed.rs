@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use s3::{Bucket, BucketConfiguration, Region, creds::Credentials};
 
+use super::ports;
+
 pub const KEY: &str = "testkey";
 pub const SECRET: &str = "testsecret";
 
@@ -81,13 +83,11 @@ fn program() -> PathBuf {
         .expect("SeaweedFS (`weed`) is not here: `make tools` installs it")
 }
 
-/// A port whose HTTP and gRPC (10,000 above) sides are both free.
-fn free_port(taken: &mut Vec<TcpListener>) -> u16 {
+/// A port whose gRPC side (10,000 above) is free too.
+fn free_port() -> u16 {
     loop {
-        let port = rand::random_range(15_000..32_000);
-        let both = [port, port + 10_000].map(|p| TcpListener::bind((Ipv4Addr::LOCALHOST, p)));
-        if let [Ok(http), Ok(grpc)] = both {
-            taken.extend([http, grpc]);
+        let port = ports::claim();
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port + 10_000)).is_ok() {
             return port;
         }
     }
@@ -101,9 +101,7 @@ fn start() -> Option<Weed> {
             "actions":["Admin","Read","Write","List","Tagging"]}}]}}"#
     );
     std::fs::write(&config, text).expect("the configuration is written");
-    let mut taken = Vec::new();
-    let [s3, filer, master, volume, admin] = [0; 5].map(|_| free_port(&mut taken));
-    drop(taken);
+    let [s3, filer, master, volume, admin] = [0; 5].map(|_| free_port());
     // The shell ends the server and its files when our end of the pipe closes.
     let script = r#"dir=$1; shift; "$@" & cat >/dev/null; kill -9 $!; wait; rm -rf "$dir""#;
     let child = Command::new("sh")
