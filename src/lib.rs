@@ -22,16 +22,17 @@
 //!
 //! - [`domain`]: nouns and rules, pure. [`api`]: the shapes of requests and answers.
 //! - [`catalogue`]: all metadata in one redb file; group commit, counters that are exact by
-//!   construction, short-lived snapshots. The only user of redb and bincode.
+//!   construction, short-lived snapshots, upgrades. The only user of redb and bincode.
 //! - [`stores`]: the trait `Backend`, its contract and its backends. `stores::s3` is the only user
 //!   of rust-s3.
 //! - [`planner`]: upload and download order, populate, drain, shedding, the one rule for removal.
 //! - [`transfer`]: uploads, downloads, copies, removals, deferred deletes, recovery.
-//! - [`maintenance`]: runs of the vacuum, sweep, verify, timer.
+//! - [`maintenance`]: runs of the vacuum, previews of the next one, sweep, verify, notifications, timer.
 //! - [`ops`]: every administrative operation, once.
 //! - [`server`]: HTTP: files, admin API, page, access, metrics; the only map to HTTP statuses.
 //! - [`cli`]: the command line, a client of the admin API over socket, URL or in-process.
-//! - [`app`]: an open instance. [`config`], [`logging`], [`clock`], [`random`]: what they say.
+//! - [`app`]: an open instance. [`config`], [`logging`], [`clock`], [`random`], [`histogram`]: what they
+//!   say.
 //!
 //! Who may use whom: `domain` <- `planner` | `catalogue` | `stores` <- `transfer` <- `maintenance`
 //! <- `ops` <- `server` <- `cli`; `tests/it/tidy.rs` enforces it.

@@ -28,7 +28,8 @@ fn widen(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             let is = |key: &str, wanted: Value| fields.get(key) == Some(&wanted);
-            if is("format", "int64".into()) && is("minimum", 0.into()) {
+            let of_64_bits = ["int64", "uint64"].iter().any(|f| is("format", (*f).into()));
+            if of_64_bits && is("minimum", 0.into()) {
                 fields.remove("format");
                 fields.insert("maximum".to_owned(), u64::MAX.into());
             }

@@ -154,7 +154,7 @@ struct Line {
 }
 
 pub async fn changes(State(app): State<Arc<App>>, visit: Visit) -> Result<Response, Failure> {
-    let after = visit.get("after").parse().ok();
+    let after = visit.number("after")?;
     let entries = ops::audit::list(&app, &visit.actor, after, Some(CHANGES)).await?;
     let next = entries.last().filter(|_| entries.len() == CHANGES).map(|entry| entry.id);
     let changes = entries.into_iter().map(|entry| Change { lines: lines(&entry), entry });

@@ -1,5 +1,6 @@
 //! What stands around every page, and how a handler answers with one.
 
+use std::str::FromStr;
 use std::sync::Arc;
 
 use askama::Template;
@@ -141,6 +142,17 @@ impl Visit {
     /// A parameter of the address; empty when it is absent.
     pub fn get(&self, name: &str) -> &str {
         self.query.get(name).unwrap_or_default()
+    }
+
+    /// A parameter that is a number, where it is given; 400 when it is another thing.
+    pub fn number<N: FromStr>(&self, name: &str) -> Result<Option<N>, Failure> {
+        let text = self.get(name);
+        if text.is_empty() {
+            return Ok(None);
+        }
+        text.parse().map(Some).map_err(|_| {
+            Failure::invalid("malformed-query", format!("{name} is a number, not {text:?}"))
+        })
     }
 }
 

@@ -167,7 +167,7 @@ struct PlanPage {
 
 /// The plan move by move. Waits for one, but goes through the pages of one that is known.
 pub async fn plan(State(app): State<Arc<App>>, visit: Visit) -> Result<Response, Failure> {
-    let goes_on = !Filter::of(&visit).is_empty() || !visit.get("page").is_empty();
+    let goes_on = !Filter::of(&visit)?.is_empty() || !visit.get("page").is_empty();
     let known = if goes_on { ops::vacuum::cached_preview(&app, &visit.actor)? } else { None };
     let preview = match known {
         Some(preview) => preview,

@@ -202,6 +202,9 @@ async fn a_deleted_file_is_listed_and_brought_back() {
     let again = form(&bench, "/browse/s/delete?path=a%20b", &[]).send().await;
     assert_eq!(again.status, 404);
     assert!(page(&bench, "/access/changes").await.contains("file.delete"));
+    let later = bench.ask_as(Some(ADMIN), "GET", "/access/changes?after=now").send().await;
+    assert_eq!(later.status, 400);
+    assert!(text(&later).contains("after is a number, not"), "{}", text(&later));
     let deleted = page(&bench, "/browse/s?deleted=1").await;
     assert!(
         deleted.contains("undelete?path=a%20b") && deleted.contains("replaced by a newer file")

@@ -108,7 +108,14 @@ async fn a_long_plan_has_pages_and_filters() {
     has(&second, &["101 to 130 of 130", "rel=\"prev\""]);
     assert!(!second.contains("rel=\"next\""));
     has(&page(&bench, "/vacuum/plan?page=99999999").await, &["101 to 130 of 130"]);
-    has(&page(&bench, "/vacuum/plan?page=-1&action=fly").await, &["1 to 100 of 130"]);
+    for (query, said) in [
+        ("page=-1", "page is a number, not &quot;-1&quot;"),
+        ("action=fly", "action is copy, move or remove, not &quot;fly&quot;"),
+    ] {
+        let reply = bench.ask_as(Some(ADMIN), "GET", &format!("/vacuum/plan?{query}")).send().await;
+        assert_eq!(reply.status, 400, "{query}");
+        has(&String::from_utf8_lossy(&reply.body), &[said]);
+    }
     let filtered = page(&bench, "/vacuum/plan?action=copy&to=far&scope=s&page=2").await;
     has(&filtered, &["101 to 130 of 130 that match", "Show all"]);
     has(&page(&bench, "/vacuum/plan?action=remove").await, &["None match."]);

@@ -29,15 +29,23 @@ pub struct Filter {
 }
 
 impl Filter {
-    pub fn of(visit: &Visit) -> Self {
+    /// As the address asks; 400 for an action that does not exist.
+    pub fn of(visit: &Visit) -> Result<Self, Failure> {
         let text = |name| Some(visit.get(name).trim().to_owned()).filter(|text| !text.is_empty());
         let actions = [MoveAction::Copy, MoveAction::Move, MoveAction::Remove];
-        Self {
-            action: actions.into_iter().find(|action| word(*action) == visit.get("action")),
+        let named = |name: String| match actions.into_iter().find(|one| word(*one) == name) {
+            Some(action) => Ok(action),
+            None => Err(Failure::invalid(
+                "malformed-query",
+                format!("action is copy, move or remove, not {name:?}"),
+            )),
+        };
+        Ok(Self {
+            action: text("action").map(named).transpose()?,
             scope: text("scope"),
             from: text("from"),
             to: text("to"),
-        }
+        })
     }
 
     pub fn is_empty(&self) -> bool {
@@ -207,8 +215,8 @@ impl AsRef<Self> for Moves {
 impl Moves {
     /// The page of the list that is asked for.
     pub async fn new(app: &Arc<App>, visit: &Visit, source: Source<'_>) -> Result<Self, Failure> {
-        let filter = Filter::of(visit);
-        let page = visit.get("page").parse().ok().filter(|page| *page > 0).unwrap_or(1_usize);
+        let filter = Filter::of(visit)?;
+        let page = visit.number("page")?.unwrap_or(1_usize).max(1);
         let matching = source.listed.iter().filter(|step| filter.takes(step)).count();
         let page = page.min(matching.div_ceil(PAGE).max(1));
         let shown = source.listed.iter().filter(|step| filter.takes(step));

@@ -1,0 +1,188 @@
+//! Runs of the vacuum, planned or made.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::domain::{Count, Digest, Timestamp};
+
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum MoveAction {
+    Copy,
+    Move,
+    Remove,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// Still at work.
+    Running,
+    Paused,
+    Complete,
+    Incomplete,
+    Failed,
+    Cancelled,
+}
+
+/// One step of a run. `scope` is the scope whose policy asked for it, none for a store's limit.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+pub struct MoveView {
+    pub action: MoveAction,
+    pub scope: Option<String>,
+    pub digest: Digest,
+    pub size: u64,
+    /// The store that loses the replica (move, remove) or is read (copy).
+    pub from: Option<String>,
+    /// The store that gains it.
+    pub to: Option<String>,
+    pub reason: String,
+}
+
+/// One class of failures in a run: the same phase, scope, store and cause.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RunError {
+    pub phase: String,
+    pub scope: Option<String>,
+    pub store: Option<String>,
+    pub cause: String,
+    pub files: u64,
+    pub bytes: u64,
+    /// The first ten.
+    pub digests: Vec<Digest>,
+}
+
+/// How far a run is.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Progress {
+    pub phase: String,
+    pub scope: Option<String>,
+    pub store: Option<String>,
+    pub done: Count,
+    /// What is known to be ahead, done included; grows while the run plans.
+    pub total: Count,
+    /// Bytes per second over the last seconds.
+    pub rate: u64,
+    pub seconds_left: Option<u64>,
+}
+
+/// A vacuum run, dry or real.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Run {
+    /// None for a dry run.
+    pub id: Option<u64>,
+    pub dry_run: bool,
+    pub outcome: Outcome,
+    #[schema(value_type = String, format = DateTime)]
+    pub started_at: Timestamp,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub finished_at: Option<Timestamp>,
+    pub copied: Count,
+    pub moved: Count,
+    pub removed: Count,
+    pub retained: Count,
+    pub errors: Vec<RunError>,
+    #[serde(default)]
+    pub warnings: Vec<String>,
+    /// The moves of a dry run, and of a real one when asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moves: Option<Vec<MoveView>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
+}
+
+/// Moves of a preview that are alike.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MoveGroup {
+    pub action: MoveAction,
+    /// The scope whose policy asks for them; none for a store's limit and for clean-up.
+    pub scope: Option<String>,
+    pub from: Option<String>,
+    pub to: Option<String>,
+    pub reason: String,
+    #[serde(flatten)]
+    pub count: Count,
+}
+
+impl MoveGroup {
+    /// The store that loses replicas; a copy is only read from its source.
+    pub fn leaves(&self) -> Option<&str> {
+        match self.action {
+            MoveAction::Copy => None,
+            MoveAction::Move | MoveAction::Remove => self.from.as_deref(),
+        }
+    }
+}
+
+/// What a run would bring into a store and take out of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StoreEffect {
+    pub store: String,
+    pub incoming: Count,
+    pub outgoing: Count,
+}
+
+/// What the next run would do, in sums, as of `at`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Preview {
+    /// When it was looked at.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// How long that took; milliseconds in JSON.
+    #[serde(rename = "milliseconds", with = "milliseconds")]
+    #[schema(value_type = u64)]
+    pub took: Duration,
+    /// The dry run. In the server it has its first moves; they are not in answers of the API, where
+    /// `vacuum/plan` lists all.
+    pub run: Run,
+    /// All moves of the run, also those that `run` does not list.
+    pub moves_total: u64,
+    /// Complete, by action, stores and scope.
+    pub groups: Vec<MoveGroup>,
+    /// The stores that gain or lose something, by name.
+    pub stores: Vec<StoreEffect>,
+}
+
+impl Preview {
+    /// What would happen to a store; zeros when it is not concerned.
+    pub fn store(&self, name: &str) -> StoreEffect {
+        let found = self.stores.iter().find(|s| s.store == name).cloned();
+        found.unwrap_or_else(|| StoreEffect { store: name.to_owned(), ..StoreEffect::default() })
+    }
+
+    /// The same without its moves.
+    #[must_use]
+    pub fn in_sums(&self) -> Self {
+        Self {
+            run: Run { moves: None, ..self.run.clone() },
+            groups: self.groups.clone(),
+            stores: self.stores.clone(),
+            ..*self
+        }
+    }
+}
+
+mod milliseconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(took: &Duration, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_u64(u64::try_from(took.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
+        u64::deserialize(d).map(Duration::from_millis)
+    }
+}
+
+/// What the next run would do as things are, and with a change that was not made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ChangePreview {
+    pub before: Preview,
+    pub after: Preview,
+}
