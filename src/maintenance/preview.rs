@@ -253,13 +253,7 @@ impl Maintenance {
         Ok(answer)
     }
 
-    async fn make(
-        &self,
-        settings: Arc<Settings>,
-        moves: usize,
-        after: u64,
-        seat: Seat,
-    ) -> Answer {
+    async fn make(&self, settings: Arc<Settings>, moves: usize, after: u64, seat: Seat) -> Answer {
         let turn = self.previews.turn(seat).await?;
         let (begun, at) = (Instant::now(), self.now());
         let planned = self.plan_ahead(Arc::clone(&settings), Keep::First(moves), turn).await?;
