@@ -99,7 +99,13 @@ function streaming(form) {
     event.preventDefault();
     run();
   });
-  if ("atOnce" in form.dataset) run();
+  // The parameter of the address that asks for it is used up: another load does not ask again.
+  if ("atOnce" in form.dataset) {
+    const address = new URL(location.href);
+    address.searchParams.delete(form.dataset.atOnce);
+    history.replaceState(history.state, "", address);
+    run();
+  }
 }
 
 // ---- forms in place: <a data-dialog="/fragments/…"> opens the editor of its page in a dialog ----
