@@ -9,7 +9,10 @@ async function fill(element) {
     const answer = await fetch(element.dataset.load, { headers: { Accept: "text/html" } });
     const markup = await answer.text();
     if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
+    // Whoever is at a link of what is replaced stays at it.
+    const held = element.contains(document.activeElement) && document.activeElement.getAttribute("href");
     element.innerHTML = markup;
+    if (held) element.querySelector(`[href="${CSS.escape(held)}"]`)?.focus();
     enliven(element);
   } catch (error) {
     const note = document.createElement("p");
