@@ -307,18 +307,19 @@ impl<'a> Sketch<'a> {
             driver.executed(&vec![MoveResult::Done; batch.moves.len()]);
         }
         let report = driver.finish(topology);
-        let count = |c: crate::planner::Count| Count { files: c.files, bytes: c.bytes };
+        let live = self.view.live_holders()?;
+        let live = live.into_iter().map(|(scope, held)| (scope, self.overlay.held(scope, held)));
+        let live = live.collect();
         let mut run = self.run;
-        run.copied = count(report.copied);
-        run.moved = count(report.moved);
-        run.removed.files += report.removed.files;
-        run.removed.bytes += report.removed.bytes;
-        run.retained = count(report.retained);
+        run.copied = report.copied;
+        run.moved = report.moved;
+        run.removed.add_all(report.removed);
+        run.retained = report.retained;
         run.warnings = report.retained_for.iter().map(kept_for).collect();
-        run.warnings.extend(archived(self.view, topology)?);
+        run.warnings.extend(archived(&live, topology));
         run.errors = report.errors.iter().map(error_of).collect();
         run.errors.extend(marked_in(&self.overlay, topology)?.into_iter().map(told));
-        run.errors.extend(lost(self.view, topology)?.into_iter().map(told));
+        run.errors.extend(lost(&live, topology).into_iter().map(told));
         let groups = self.sink.groups(topology);
         run.moves = Some(self.sink.kept);
         Ok(Planned { run, groups, total: self.sink.total })

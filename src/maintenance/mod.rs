@@ -290,5 +290,6 @@ impl Maintenance {
         if tokio::time::timeout(deadline, self.tasks.wait()).await.is_err() {
             tracing::warn!("maintenance waits for a store that does not answer and is left behind");
         }
+        self.notifier.stop().await;
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hayloft::api::{Outcome, Run};
+use hayloft::api::{Outcome, Run, VerifyFinding};
 use hayloft::domain::{Policy, ReplicaState};
 use hayloft::maintenance::{ControlError, StartError, SweepError};
 use hayloft::stores::{Backend, Fault, Marker, Operation, When};
@@ -229,8 +229,30 @@ async fn verify_reports_a_file_without_any_replica_as_lost() {
     let report = house.maintenance.verify(false, true).await.expect("verify");
     assert!(!report.ok);
     assert_eq!((report.lost.len(), report.missing.len(), report.repaired), (1, 1, 0));
+    assert_eq!((report.totals.lost, report.totals.missing), (1, 1));
+    let named = |list: &[VerifyFinding]| -> Vec<String> {
+        list[0].entries.iter().map(|name| format!("{}/{}", name.scope, name.path)).collect()
+    };
+    assert_eq!(
+        (named(&report.lost), named(&report.missing)),
+        (vec!["s/a".into()], vec!["s/a".into()])
+    );
     let run = house.vacuum().await;
     assert!(causes(&run).iter().any(|c| c.contains("no replica left")), "{:?}", causes(&run));
+    house.remove("s", "a").await;
+    let report = house.maintenance.verify(false, false).await.expect("verify");
+    assert!(report.lost[0].entries.is_empty(), "{report:#?}");
+    assert!(report.lost[0].detail.starts_with("deleted"), "{report:#?}");
+}
+
+#[tokio::test]
+async fn verify_counts_what_it_could_not_check() {
+    let house = pair(3).await;
+    is_complete(&house.vacuum().await);
+    house.shelf("far").faulty.unplug();
+    let report = house.maintenance.verify(false, false).await.expect("verify");
+    assert_eq!((report.ok, report.checked_replicas, report.unchecked_replicas), (true, 3, 3));
+    assert_eq!(report.unavailable, ["far"]);
 }
 
 /// A house whose run copies one file at a time, slowly.
