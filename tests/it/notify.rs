@@ -347,7 +347,7 @@ async fn a_limit_that_comes_near_is_told_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn receivers_can_be_tried_and_no_secret_is_sent_shown_or_logged() {
-    let ear = Receiver::start().await;
+    let ear = Receiver::start_at((Ipv4Addr::LOCALHOST, ports::claim()).into()).await;
     let provider = s3::in_process(s3::Faults::default()).await;
     provider.make_bucket("bucket");
     let urls = [ear.url("/hush1/json"), ear.url("/hush2/slack")];
