@@ -82,6 +82,15 @@ pub(super) struct Turn {
     _turn: OwnedSemaphorePermit,
 }
 
+/// A preview, and what it was made from.
+#[derive(Debug)]
+struct Last {
+    settings: Arc<Settings>,
+    /// The runs that had ended when it was begun.
+    after: u64,
+    preview: Arc<Preview>,
+}
+
 /// All previews of an instance.
 #[derive(Debug)]
 pub(super) struct Previews {
@@ -89,8 +98,8 @@ pub(super) struct Previews {
     turn: Arc<Semaphore>,
     /// Newest first.
     entries: Mutex<Vec<Entry>>,
-    /// The newest one of the settings as they were, however old.
-    last: Mutex<Option<Arc<Preview>>>,
+    /// The newest one of the settings as they were.
+    last: Mutex<Option<Last>>,
     ended: AtomicU64,
 }
 
@@ -155,9 +164,15 @@ impl Maintenance {
         self.ask(settings, MOVES_KEPT).await
     }
 
-    /// The newest of these answers, however old; never waits.
+    /// The newest of these answers, however old; never waits. `None` when a run has ended since, or
+    /// the settings are others now: it would tell of moves that were made, or will not be.
     pub fn cached_preview(&self) -> Option<Arc<Preview>> {
-        sane(&self.previews.last).clone()
+        let settings = self.catalogue().settings();
+        let ended = self.previews.ended.load(Ordering::Acquire);
+        let last = sane(&self.previews.last);
+        let holds =
+            |last: &&Last| last.after == ended && last.settings.topology == settings.topology;
+        last.as_ref().filter(holds).map(|last| Arc::clone(&last.preview))
     }
 
     /// The answer that `preview` would give at once.
@@ -232,19 +247,20 @@ impl Maintenance {
         drop(entries);
         let me = Arc::clone(self);
         self.tasks.spawn(async move {
-            let made = me.make(settings, moves, seat).await;
+            let made = me.make(settings, moves, after, seat).await;
             tell.send_replace(Some(made));
         });
         Ok(answer)
     }
 
-    async fn make(&self, settings: Arc<Settings>, moves: usize, seat: Seat) -> Answer {
+    async fn make(&self, settings: Arc<Settings>, moves: usize, after: u64, seat: Seat) -> Answer {
         let turn = self.previews.turn(seat).await?;
         let (begun, at) = (Instant::now(), self.now());
         let planned = self.plan_ahead(Arc::clone(&settings), Keep::First(moves), turn).await?;
         let preview = Arc::new(summed(planned, at, begun.elapsed()));
         if self.catalogue().settings().topology == settings.topology {
-            *sane(&self.previews.last) = Some(Arc::clone(&preview));
+            let last = Last { settings, after, preview: Arc::clone(&preview) };
+            *sane(&self.previews.last) = Some(last);
         }
         Ok((begun, preview))
     }

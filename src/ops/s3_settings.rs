@@ -41,10 +41,11 @@ pub(super) fn create(
     prefix: Option<&str>,
     settings: &S3Settings,
 ) -> Result<S3Config, OpError> {
-    let bucket = bucket.ok_or_else(|| invalid("an s3 store needs a bucket: give --bucket"))?;
+    let bucket = bucket.ok_or_else(|| invalid("bucket", "an s3 store needs a bucket"))?;
     let Some(credentials) = credentials(settings)? else {
         return Err(invalid(
-            "an s3 store needs credentials: give --access-key-id with --secret-access-key-file, or --credentials env, \
+            "access_key_id",
+            "an s3 store needs credentials: an access key id with its secret access key, or in their place env, \
              file:PATH or systemd:NAME",
         ));
     };
@@ -69,20 +70,24 @@ pub(super) fn create(
 pub(super) fn change(old: &S3Config, settings: &S3Settings) -> Result<S3Config, OpError> {
     let mut new = old.clone();
     if let Some(region) = &settings.region {
-        new.region = check_word("region", region, |c| c.is_ascii_alphanumeric() || c == '-')?;
+        let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        let region = optional(region).unwrap_or(DEFAULT_REGION);
+        new.region = check_word("region", "region", region, allowed)?;
     }
     if let Some(endpoint) = &settings.endpoint {
         new.endpoint = optional(endpoint).map(|e| check_endpoint("endpoint", e)).transpose()?;
     }
     if let Some(public) = &settings.public_endpoint {
         new.public_endpoint =
-            optional(public).map(|e| check_endpoint("public endpoint", e)).transpose()?;
+            optional(public).map(|e| check_endpoint("public_endpoint", e)).transpose()?;
     }
     if let Some(class) = &settings.storage_class {
         let allowed = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
         let upper = class.to_ascii_uppercase();
         new.storage_class =
-            optional(&upper).map(|c| check_word("storage class", c, allowed)).transpose()?;
+            optional(&upper)
+                .map(|c| check_word("storage_class", "storage class", c, allowed))
+                .transpose()?;
     }
     new.path_style = settings.path_style.unwrap_or(new.path_style);
     new.serve = settings.serve.unwrap_or(new.serve);
@@ -106,19 +111,21 @@ pub(super) fn reaches_differently(old: &S3Config, new: &S3Config) -> bool {
 
 fn check_whole(s3: &S3Config) -> Result<(), OpError> {
     if !TTL.contains(&s3.presign_ttl) {
-        return Err(invalid("the presign TTL must be from 10 s to 1 h"));
+        return Err(invalid("presign_ttl", "signed URLs can last from 10 s to 1 h"));
     }
     if s3.checksum == Checksum::Readback && s3.is_archive() {
-        return Err(invalid(format!(
-            "checksum readback cannot be had with storage class {}, whose objects cannot be read at once: use sha256",
-            s3.storage_class.as_deref().unwrap_or_default()
-        )));
+        let class = s3.storage_class.as_deref().unwrap_or_default();
+        let detail = format!(
+            "checksum readback cannot be had with storage class {class}, whose objects cannot be read at once: use sha256"
+        );
+        return Err(invalid("checksum", detail));
     }
     Ok(())
 }
 
-fn invalid(text: impl Into<String>) -> OpError {
-    OpError::Invalid(text.into())
+/// What is wrong with a field, in words for every way of asking: API, command line and page.
+fn invalid(field: &'static str, detail: impl Into<String>) -> OpError {
+    OpError::field_invalid(field, detail)
 }
 
 /// The empty text unsets.
@@ -126,12 +133,17 @@ fn optional(text: &str) -> Option<&str> {
     Some(text.trim()).filter(|t| !t.is_empty())
 }
 
-fn check_word(what: &str, text: &str, allowed: fn(char) -> bool) -> Result<String, OpError> {
+fn check_word(
+    field: &'static str,
+    what: &str,
+    text: &str,
+    allowed: fn(char) -> bool,
+) -> Result<String, OpError> {
     let text = text.trim();
     if !text.is_empty() && text.len() <= 63 && text.chars().all(allowed) {
         Ok(text.to_owned())
     } else {
-        Err(invalid(format!("{text:?} is not a {what}")))
+        Err(invalid(field, format!("{text:?} is not a {what}")))
     }
 }
 
@@ -144,9 +156,9 @@ fn check_bucket(bucket: &str) -> Result<String, OpError> {
     if good {
         Ok(bucket.to_owned())
     } else {
-        Err(invalid(format!(
-            "{bucket:?} is not a bucket name: 3 to 63 letters, digits, '.', '-' or '_'"
-        )))
+        let detail =
+            format!("{bucket:?} is not a bucket name: 3 to 63 letters, digits, '.', '-' or '_'");
+        Err(invalid("bucket", detail))
     }
 }
 
@@ -160,14 +172,16 @@ fn check_prefix(prefix: &str) -> Result<String, OpError> {
     if trimmed.len() < LONGEST_PREFIX && trimmed.split('/').all(segment) {
         Ok(format!("{trimmed}/"))
     } else {
-        Err(invalid(format!(
+        let detail = format!(
             "{prefix:?} cannot be a prefix: no slash at its start, no empty, '.' or '..' segment, no control characters"
-        )))
+        );
+        Err(invalid("prefix", detail))
     }
 }
 
-fn check_endpoint(what: &str, text: &str) -> Result<String, OpError> {
-    let bad = |why: &str| invalid(format!("the {what} {why}: write https://HOST[:PORT]"));
+fn check_endpoint(field: &'static str, text: &str) -> Result<String, OpError> {
+    let what = field.replace('_', " ");
+    let bad = |why: &str| invalid(field, format!("the {what} {why}: write https://HOST[:PORT]"));
     // The text is not repeated: a user may have put a password into it.
     let url = reqwest::Url::parse(text).map_err(|_| bad("is not a URL"))?;
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
@@ -190,8 +204,14 @@ fn credentials(settings: &S3Settings) -> Result<Option<Credentials>, OpError> {
         (Some(id), Some(secret), None) => {
             let (id, secret) = (id.trim(), secret.trim());
             let printable = |s: &str| !s.is_empty() && s.chars().all(|c| c.is_ascii_graphic());
-            if !printable(id) || !printable(secret) {
-                return Err(invalid("the access key is empty or has characters that no key has"));
+            for (field, what, text) in [
+                ("access_key_id", "access key id", id),
+                ("secret_access_key", "secret access key", secret),
+            ] {
+                if !printable(text) {
+                    let detail = format!("the {what} is empty or has characters that no key has");
+                    return Err(invalid(field, detail));
+                }
             }
             Ok(Some(Credentials::Stored {
                 access_key_id: id.to_owned(),
@@ -199,9 +219,17 @@ fn credentials(settings: &S3Settings) -> Result<Option<Credentials>, OpError> {
             }))
         }
         (None, None, Some(reference)) => by_reference(reference).map(Some),
-        (_, _, Some(_)) => Err(invalid("give either a key or a reference to credentials")),
-        (Some(_), None, None) | (None, Some(_), None) => Err(invalid(
-            "an access key has two parts: give --access-key-id and --secret-access-key-file",
+        (_, _, Some(_)) => Err(invalid(
+            "credentials",
+            "give either an access key or where credentials are found, not both",
+        )),
+        (Some(_), None, None) => Err(invalid(
+            "secret_access_key",
+            "an access key has two parts: give the secret access key with its id",
+        )),
+        (None, Some(_), None) => Err(invalid(
+            "access_key_id",
+            "an access key has two parts: give the access key id with the secret access key",
         )),
     }
 }
@@ -213,9 +241,10 @@ fn by_reference(reference: &str) -> Result<Credentials, OpError> {
     if let Some(name) = reference.strip_prefix("systemd:") {
         // What systemd allows, and no way out of its directory.
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        let name = check_word("systemd credential's name", name, plain)?;
+        let name = check_word("credentials", "systemd credential's name", name, plain)?;
         return if name.starts_with('.') {
-            Err(invalid("the name of a systemd credential does not start with a dot"))
+            let detail = "the name of a systemd credential does not start with a dot";
+            Err(invalid("credentials", detail))
         } else {
             Ok(Credentials::Systemd(name))
         };
@@ -225,7 +254,8 @@ fn by_reference(reference: &str) -> Result<Credentials, OpError> {
         Some(path) => Ok(Credentials::File(path)),
         // Not repeated: somebody may have given the key itself.
         None => Err(invalid(
-            "credentials are `env`, `file:PATH` with an absolute path, or `systemd:NAME`",
+            "credentials",
+            "credentials are found in env, file:PATH with an absolute path, or systemd:NAME",
         )),
     }
 }
@@ -254,29 +284,43 @@ mod tests {
     #[test]
     fn settings_that_cannot_work_are_refused() {
         type Change = fn(&mut S3Settings);
-        let bad: [(&str, Change); 9] = [
-            ("short ttl", |s| s.presign_ttl = Some(9)),
-            ("long ttl", |s| s.presign_ttl = Some(3601)),
+        let bad: [(&str, Change); 13] = [
+            ("presign_ttl", |s| s.presign_ttl = Some(9)),
+            ("presign_ttl", |s| s.presign_ttl = Some(3601)),
             ("endpoint", |s| s.endpoint = Some("s3.example.org".to_owned())),
-            ("password", |s| s.endpoint = Some("https://u:geheim@h".to_owned())),
-            ("class", |s| s.storage_class = Some("a b".to_owned())),
-            ("half a key", |s| s.secret_access_key = None),
-            ("both", |s| s.credentials = Some("env".to_owned())),
-            ("region", |s| s.region = Some(String::new())),
-            ("readback", |s| {
+            ("endpoint", |s| s.endpoint = Some("https://u:geheim@h".to_owned())),
+            ("public_endpoint", |s| s.public_endpoint = Some("ftp://h".to_owned())),
+            ("storage_class", |s| s.storage_class = Some("a b".to_owned())),
+            ("secret_access_key", |s| s.secret_access_key = None),
+            ("access_key_id", |s| s.access_key_id = None),
+            ("access_key_id", |s| (s.access_key_id, s.secret_access_key) = (None, None)),
+            ("secret_access_key", |s| s.secret_access_key = Some("geheim geheim".to_owned())),
+            ("credentials", |s| s.credentials = Some("env".to_owned())),
+            ("region", |s| s.region = Some("a b".to_owned())),
+            ("checksum", |s| {
                 s.checksum = Some(Checksum::Readback);
                 s.storage_class = Some("GLACIER".to_owned());
             }),
         ];
-        for (name, change) in bad {
+        for (field, change) in bad {
             let mut given = settings();
             change(&mut given);
-            let error = create(Some("bucket"), None, &given).expect_err(name).to_string();
-            assert!(!error.contains("geheim"), "{error}");
+            let error = create(Some("bucket"), None, &given).expect_err(field);
+            assert_eq!(error.field(), Some(field), "{error}");
+            let said = error.to_string();
+            assert!(!said.contains("geheim") && !said.contains("--"), "{said}");
         }
         for prefix in ["/a", "a//b", "a/../b"] {
-            assert!(create(Some("bucket"), Some(prefix), &settings()).is_err(), "{prefix}");
+            let error = create(Some("bucket"), Some(prefix), &settings()).expect_err(prefix);
+            assert_eq!(error.field(), Some("prefix"));
         }
+        for bucket in [None, Some("x")] {
+            let error = create(bucket, None, &settings()).expect_err("a bad bucket");
+            assert_eq!(error.field(), Some("bucket"));
+        }
+        let mut given = settings();
+        given.region = Some(String::new());
+        assert_eq!(create(Some("bucket"), None, &given).expect("the default").region, "us-east-1");
     }
 
     #[test]

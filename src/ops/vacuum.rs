@@ -92,7 +92,8 @@ pub async fn preview_anew(app: &Arc<App>, actor: &Actor) -> Result<Arc<Preview>,
     Ok(app.maintenance.preview_anew().await?)
 }
 
-/// The newest preview, however old; never waits.
+/// The newest preview, however old, unless a run or a change of settings has overtaken it; never
+/// waits.
 pub fn cached_preview(app: &App, actor: &Actor) -> Result<Option<Arc<Preview>>, OpError> {
     actor.require_instance_admin()?;
     Ok(app.maintenance.cached_preview())

@@ -8,5 +8,6 @@ mod limits;
 mod reads;
 mod scope_pages;
 mod semantics;
+mod store_pages;
 mod uploads;
 mod vacuum_pages;

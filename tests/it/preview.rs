@@ -95,10 +95,12 @@ async fn a_preview_answers_until_the_settings_change_or_a_run_ends() {
     assert!(Arc::ptr_eq(&anew, &ask().await));
     let first = anew;
     house.link("s", "local", Some(100), limit(35)).await;
-    assert!(Arc::ptr_eq(&first, &house.maintenance.cached_preview().expect("however old")));
+    assert!(house.maintenance.cached_preview().is_none(), "the plan of other settings");
     let second = ask().await;
     assert_eq!((first.moves_total, second.moves_total), (3, 2));
+    assert!(Arc::ptr_eq(&second, &house.maintenance.cached_preview().expect("kept")));
     is_complete(&house.vacuum().await);
+    assert!(house.maintenance.cached_preview().is_none(), "its moves are made");
     let third = ask().await;
     assert_eq!((third.moves_total, third.groups.len()), (0, 0));
     assert!(Arc::ptr_eq(&third, &house.maintenance.cached_preview().expect("kept")));

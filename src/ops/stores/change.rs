@@ -108,7 +108,8 @@ fn check_instance_wide(topology: &Topology, old: &Store, new: &Store) -> Result<
             names(scopes.clone())
         ),
     )
-    .with("scopes", scopes))
+    .with("scopes", scopes)
+    .at("instance_wide"))
 }
 
 /// Settings that lead elsewhere are taken only when our marker is found there.
@@ -122,7 +123,20 @@ async fn check_reach(app: &App, old: &Store, new: &Store) -> Result<(), OpError>
     let ours = marker_of(app.catalogue.instance(), old);
     match found {
         Some(m) if m.instance == ours.instance && m.store == ours.store => Ok(()),
-        found => Err(not_there(old, after, found.as_ref())),
+        found => Err(not_there(old, after, found.as_ref()).at(changed_field(before, after))),
+    }
+}
+
+/// The first of the settings that decide what is reached and differ.
+fn changed_field(old: &S3Config, new: &S3Config) -> &'static str {
+    if old.endpoint != new.endpoint {
+        "endpoint"
+    } else if old.region != new.region {
+        "region"
+    } else if old.path_style != new.path_style {
+        "path_style"
+    } else {
+        "credentials"
     }
 }
 

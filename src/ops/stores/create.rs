@@ -72,7 +72,7 @@ pub async fn create(
 
 fn taken(name: &StoreName) -> OpError {
     let detail = format!("there is a store {name} already: choose another name");
-    OpError::refused("store-exists", detail)
+    OpError::refused("store-exists", detail).at("name")
 }
 
 /// Why a store could not be founded: what its place answered.
@@ -90,30 +90,30 @@ fn not_made(name: &StoreName, error: &StoreError) -> OpError {
 }
 
 fn config(app: &App, request: &StoreCreate) -> Result<(BackendConfig, Option<LocalRoot>), OpError> {
-    let invalid = |text: &str| Err(OpError::Invalid(text.to_owned()));
+    let invalid = |field, text: &str| Err(OpError::field_invalid(field, text));
     match request.backend.as_str() {
         "local" => {
             if request.bucket.is_some()
                 || request.prefix.is_some()
                 || request.s3 != crate::api::S3Settings::default()
             {
-                return invalid("a local store has a root and no S3 settings");
+                return invalid("root", "a local store has a root and no S3 settings");
             }
             let Some(root) = &request.root else {
-                return invalid("a local store needs a root directory: give --root DIR");
+                return invalid("root", "a local store needs its root: a directory with its whole path");
             };
             let root = LocalRoot::new(app, Path::new(root))?;
             Ok((BackendConfig::Local(LocalConfig { root: root.path.clone() }), Some(root)))
         }
         "s3" => {
             if request.root.is_some() {
-                return invalid("an s3 store has a bucket and no root");
+                return invalid("bucket", "an s3 store has a bucket and no root");
             }
             let (bucket, prefix) = (request.bucket.as_deref(), request.prefix.as_deref());
             let s3 = s3_settings::create(bucket, prefix, &request.s3)?;
             Ok((BackendConfig::S3(Box::new(s3)), None))
         }
-        other => Err(OpError::Invalid(format!("{other:?} is not a backend: local or s3"))),
+        other => invalid("backend", &format!("{other:?} is not a backend: local or s3")),
     }
 }
 
@@ -128,7 +128,8 @@ impl LocalRoot {
     fn new(app: &App, root: &Path) -> Result<Self, OpError> {
         let shown = root.display();
         if !root.is_absolute() {
-            return Err(OpError::Invalid(format!("{shown} is not absolute: give the whole path")));
+            let detail = format!("{shown} is not absolute: give the whole path");
+            return Err(OpError::field_invalid("root", detail));
         }
         let resolved = Self::resolve(root)?;
         Self::outside_data_dir(app, &resolved.path)?;
@@ -140,16 +141,25 @@ impl LocalRoot {
         let shown = root.display();
         match fs::canonicalize(root) {
             Ok(path) if path.is_dir() => return Ok(Self { path, exists: true }),
-            Ok(_) => return Err(OpError::Invalid(format!("{shown} is not a directory"))),
+            Ok(_) => {
+                return Err(OpError::field_invalid("root", format!("{shown} is not a directory")));
+            }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-            Err(e) => return Err(OpError::Invalid(format!("{shown} cannot be used: {e}"))),
+            Err(e) => {
+                return Err(OpError::field_invalid("root", format!("{shown} cannot be used: {e}")));
+            }
         }
         let parent = root.parent().and_then(|p| fs::canonicalize(p).ok());
         match (parent, root.file_name()) {
             (Some(parent), Some(name)) => Ok(Self { path: parent.join(name), exists: false }),
-            _ => Err(OpError::Invalid(writable::hidden(root).unwrap_or_else(|| {
-                format!("the directory above {shown} does not exist: make it, or mount the disk that has it")
-            }))),
+            _ => Err(match writable::hidden(root) {
+                // Lines of commands, for which there is no room beside a field.
+                Some(instruction) => OpError::Invalid(instruction),
+                None => OpError::field_invalid(
+                    "root",
+                    format!("the directory above {shown} does not exist: make it, or mount the disk that has it"),
+                ),
+            }),
         }
     }
 
@@ -167,7 +177,8 @@ impl LocalRoot {
                     path.display(),
                     data.display()
                 ),
-            ));
+            )
+            .at("root"));
         }
         Ok(())
     }
@@ -228,8 +239,17 @@ fn check_location(topology: &Topology, place: &Place) -> Result<(), OpError> {
                 other.backend.location(),
                 other.name
             ),
-        )),
+        )
+        .at(where_it_lies(&place.backend))),
         None => Ok(()),
+    }
+}
+
+/// The field of a request that says where the store lies.
+fn where_it_lies(backend: &BackendConfig) -> &'static str {
+    match backend {
+        BackendConfig::Local(_) => "root",
+        BackendConfig::S3(_) => "bucket",
     }
 }
 
@@ -287,10 +307,11 @@ async fn inspect(app: &App, place: &Place, backend: &dyn Backend) -> Result<(), 
                 "foreign-marker",
                 format!(
                     "{location} belongs to another Hayloft instance ({}): choose another place. If that instance is gone \
-                     for good, remove the marker .hayloft-store there and use --adopt",
+                     for good, remove the marker .hayloft-store there and adopt what is there (--adopt)",
                     found.instance
                 ),
-            ));
+            )
+            .at(where_it_lies(&place.backend)));
         }
         Some(found) => {
             let settings = app.catalogue.settings();
@@ -298,7 +319,8 @@ async fn inspect(app: &App, place: &Place, backend: &dyn Backend) -> Result<(), 
                 return Err(OpError::refused(
                     "overlapping-location",
                     format!("{location} is where store {} lies already", owner.name),
-                ));
+                )
+                .at(where_it_lies(&place.backend)));
             }
             // Left by a creation that a crash cut short, or by `store delete --force`.
             backend.list(None, 1).await.map_err(failed)?.objects.is_empty()
@@ -310,10 +332,11 @@ async fn inspect(app: &App, place: &Place, backend: &dyn Backend) -> Result<(), 
     Err(OpError::refused(
         "location-not-empty",
         format!(
-            "{location} is not empty: choose another place, or repeat with --adopt, which leaves everything there as it \
-             is and uses objects of Hayloft's shape when files with their digests appear"
+            "{location} is not empty: choose another place, or adopt what is there (--adopt): everything stays as it is, \
+             and objects of Hayloft's shape are used when files with their digests appear"
         ),
-    ))
+    )
+    .at("adopt"))
 }
 
 async fn settle(

@@ -48,9 +48,13 @@ pub async fn check_seen(
 /// Limits in the order that SPEC 2 demands.
 fn check_limits(soft: Option<u64>, max: Option<u64>) -> Result<(), OpError> {
     match (soft, max) {
-        (Some(soft), Some(max)) if soft > max => Err(OpError::Invalid(format!(
-            "the soft limit ({soft} bytes) is above max_size ({max} bytes): lower it, or raise max_size"
-        ))),
+        (Some(soft), Some(max)) if soft > max => {
+            let detail = format!(
+                "the soft limit ({soft} bytes) is above the hard limit, max_size ({max} bytes): lower the one, or raise \
+                 the other"
+            );
+            Err(OpError::field_invalid("soft_max_size", detail))
+        }
         _ => Ok(()),
     }
 }

@@ -10,7 +10,7 @@ use axum::response::Response;
 use super::super::errors::Failure;
 use super::form::Form;
 use super::frame::{Frame, Section, Visit, done, render, render_as};
-use super::show;
+use super::{places, show};
 use crate::api::{AuditEntry, Role, SignInLink, TokenCreate, TokenCreated, TokenView};
 use crate::app::App;
 use crate::domain::{ScopeName, Timestamp};

@@ -79,6 +79,7 @@ pub fn owns(path: &str) -> bool {
 pub fn router() -> Router<Arc<App>> {
     Router::new()
         .route("/", get(overview::show))
+        .route("/fragments/overview/stores", get(overview::stores))
         .merge(of_stores())
         .route("/access", get(access::show).post(access::create))
         .route("/access/revoke", post(access::revoke))
@@ -105,6 +106,7 @@ fn of_vacuum() -> Router<Arc<App>> {
 fn of_stores() -> Router<Arc<App>> {
     Router::new()
         .route("/stores", get(stores::list))
+        .route("/fragments/stores", get(stores::list_part))
         .route("/stores/new", get(store_forms::ask).post(store_forms::create))
         .route("/stores/{store}", get(stores::show).post(stores::change))
         .route("/stores/{store}/check", get(stores::to_check).post(stores::check))
@@ -112,6 +114,7 @@ fn of_stores() -> Router<Arc<App>> {
         .route("/stores/{store}/reconcile", post(stores::reconcile))
         .route("/stores/{store}/evacuation", get(store_leave::evacuation))
         .route("/stores/{store}/delete", get(store_leave::ask).post(store_leave::delete))
+        .route("/fragments/stores/{store}/use", get(stores::use_part))
         .route("/fragments/stores/{store}/loss", get(store_leave::loss))
         .route("/fragments/stores/{store}/effect", post(stores::effect))
 }

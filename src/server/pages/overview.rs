@@ -9,8 +9,9 @@ use axum::response::Response;
 use super::super::errors::Failure;
 use super::chart;
 use super::frame::{Frame, Section, Visit, render};
-use super::{show, stores_shown};
-use crate::api::{Attention, Run, Severity, Status};
+use super::stores_shown::{self, Ahead};
+use super::{places, show};
+use crate::api::{Attention, Run, Severity, Status, StoreView};
 use crate::app::App;
 use crate::domain::Timestamp;
 use crate::ops;
@@ -23,6 +24,16 @@ struct Page {
     now: Timestamp,
     status: Status,
     stores: Vec<StoreRow>,
+    ahead: Ahead,
+}
+
+/// The stores by themselves, when it is known what the next run would move.
+#[derive(Template)]
+#[template(path = "overview_stores_part.html", config = "web/askama.toml")]
+struct Part {
+    now: Timestamp,
+    stores: Vec<StoreRow>,
+    ahead: Ahead,
 }
 
 /// A store as the overview shows it.
@@ -41,23 +52,37 @@ struct StoreRow {
 
 pub async fn show(State(app): State<Arc<App>>, visit: Visit) -> Result<Response, Failure> {
     let status = ops::status::glance(&app, &visit.actor).await?;
-    let growth = ops::status::growth(&app, &visit.actor).await?;
+    let ahead = Ahead::of(&app, &visit).await?;
     let now = app.catalogue.clock().now();
-    let today = u32::try_from(now.seconds() / 86_400).unwrap_or(0);
-    let stores = status.stores.iter().map(|store| {
-        let growth = growth.iter().find(|g| g.store == store.name);
-        row(&app, store, growth, today)
-    });
-    render(&Page {
-        frame: visit.frame(&app, Section::Overview, "Overview"),
-        now,
-        stores: stores.collect(),
-        status,
-    })
+    let stores = rows(&app, &visit, &ahead, &status.stores).await?;
+    let frame = visit.frame(&app, Section::Overview, "Overview");
+    render(&Page { frame, now, status, stores, ahead })
 }
 
-fn row(app: &App, store: &crate::api::StoreView, growth: Option<&Growth>, today: u32) -> StoreRow {
-    let fill = stores_shown::fill(app, store, growth.and_then(|g| g.capacity));
+/// The stores once more, as soon as it is known what the next run would move.
+pub async fn stores(State(app): State<Arc<App>>, visit: Visit) -> Result<Response, Failure> {
+    let ahead = Ahead::now(&app, &visit).await?;
+    let views = ops::stores::glance(&app, &visit.actor).await?;
+    let stores = rows(&app, &visit, &ahead, &views).await?;
+    render(&Part { now: app.catalogue.clock().now(), stores, ahead })
+}
+
+async fn rows(
+    app: &Arc<App>,
+    visit: &Visit,
+    ahead: &Ahead,
+    stores: &[StoreView],
+) -> Result<Vec<StoreRow>, Failure> {
+    let growth = ops::status::growth(app, &visit.actor).await?;
+    let today = u32::try_from(app.catalogue.clock().now().seconds() / 86_400).unwrap_or(0);
+    let rows = stores.iter().map(|store| {
+        let growth = growth.iter().find(|g| g.store == store.name);
+        row(ahead, store, growth, today)
+    });
+    Ok(rows.collect())
+}
+
+fn row(ahead: &Ahead, store: &StoreView, growth: Option<&Growth>, today: u32) -> StoreRow {
     let points = growth.map_or(&[][..], |g| g.days.as_slice());
     let limit = store.soft_max_size.or(store.max_size);
     StoreRow {
@@ -66,7 +91,7 @@ fn row(app: &App, store: &crate::api::StoreView, growth: Option<&Growth>, today:
         health: stores_shown::health(store),
         files: store.files,
         room: stores_shown::room(store, growth.and_then(|g| g.capacity)),
-        bar: fill.bar(),
+        bar: ahead.bar(store, growth.and_then(|g| g.capacity)),
         chart: chart::growth(points, limit),
         pace: growth.and_then(|g| g.per_day).map(stores_shown::pace),
         forecast: growth.and_then(|g| stores_shown::forecast(g, today)),

@@ -16,6 +16,14 @@ pub fn scope(name: &impl Display) -> String {
     }
 }
 
+/// A store's page. `/stores/new` makes one.
+pub fn store(name: &impl Display) -> String {
+    match name.to_string().as_str() {
+        "new" => "/stores/%6Eew".to_owned(),
+        name => format!("/stores/{name}"),
+    }
+}
+
 /// The editor of a link.
 pub fn link(scope: &impl Display, store: &impl Display) -> String {
     format!("/scopes/{scope}/links/{store}")
@@ -86,6 +94,9 @@ mod tests {
             "/browse/s/file?path=a%20b%2F%22%3E%3Cscript%3E%23%3F%25%2F%E2%80%AEx"
         );
         assert_eq!(content(&"s", "a b/c?"), "/files/s/a%20b/c%3F");
-        assert_eq!(scope(&"new"), "/scopes/%6Eew");
+        assert_eq!(
+            (scope(&"new"), store(&"new")),
+            ("/scopes/%6Eew".into(), "/stores/%6Eew".into())
+        );
     }
 }

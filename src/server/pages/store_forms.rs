@@ -10,7 +10,7 @@ use axum::response::Response;
 use super::super::errors::Failure;
 use super::form::Form;
 use super::frame::{Frame, Section, Visit, done, render, render_as};
-use super::show;
+use super::{places, show};
 use crate::api::{S3Settings, StoreChange, StoreCreate, StoreView};
 use crate::app::App;
 use crate::domain::{
@@ -63,7 +63,10 @@ pub async fn create(
     if let Some(request) = request(&mut form) {
         match ops::stores::create(&app, &visit.actor, &request).await {
             Ok(made) => {
-                return Ok(done(&format!("/stores/{}?check=1", made.name), "store-created"));
+                return Ok(done(
+                    &format!("{}?check=1", places::store(&made.name)),
+                    "store-created",
+                ));
             }
             Err(error) => form.refuse(&error),
         }

@@ -11,7 +11,7 @@ use super::super::admin::Names;
 use super::super::errors::Failure;
 use super::form::Form;
 use super::frame::{Frame, Section, Visit, done, render, render_as};
-use super::show;
+use super::{places, show};
 use crate::api::{Evacuation, StoreDeleted, StoreView};
 use crate::app::App;
 use crate::domain::StoreName;

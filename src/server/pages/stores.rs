@@ -15,7 +15,8 @@ use super::super::errors::Failure;
 use super::effect::Effect;
 use super::form::Form;
 use super::frame::{Frame, Section, Visit, done, render, render_as, see};
-use super::{chart, html, show, store_forms, stores_shown};
+use super::stores_shown::{self, Ahead};
+use super::{chart, html, places, show, store_forms};
 use crate::api::{CheckStep, StoreChange, StoreCheck, StoreView};
 use crate::app::App;
 use crate::domain::{StoreName, Timestamp};
@@ -26,7 +27,18 @@ use crate::ops::status::Growth;
 #[template(path = "stores.html", config = "web/askama.toml")]
 struct List {
     frame: Frame,
+    now: Timestamp,
     stores: Vec<Row>,
+    ahead: Ahead,
+}
+
+/// The table by itself, when it is known what the next run would move.
+#[derive(Template)]
+#[template(path = "stores_part.html", config = "web/askama.toml")]
+struct ListPart {
+    now: Timestamp,
+    stores: Vec<Row>,
+    ahead: Ahead,
 }
 
 struct Row {
@@ -37,19 +49,32 @@ struct Row {
 }
 
 pub async fn list(State(app): State<Arc<App>>, visit: Visit) -> Result<Response, Failure> {
-    let stores = ops::stores::glance(&app, &visit.actor).await?;
-    let growth = ops::status::growth(&app, &visit.actor).await?;
+    let ahead = Ahead::of(&app, &visit).await?;
+    let stores = rows(&app, &visit, &ahead).await?;
+    let frame = visit.frame(&app, Section::Stores, "Stores");
+    render(&List { frame, now: app.catalogue.clock().now(), stores, ahead })
+}
+
+/// The table once more, as soon as it is known what the next run would move.
+pub async fn list_part(State(app): State<Arc<App>>, visit: Visit) -> Result<Response, Failure> {
+    let ahead = Ahead::now(&app, &visit).await?;
+    let stores = rows(&app, &visit, &ahead).await?;
+    render(&ListPart { now: app.catalogue.clock().now(), stores, ahead })
+}
+
+async fn rows(app: &Arc<App>, visit: &Visit, ahead: &Ahead) -> Result<Vec<Row>, Failure> {
+    let stores = ops::stores::glance(app, &visit.actor).await?;
+    let growth = ops::status::growth(app, &visit.actor).await?;
     let rows = stores.into_iter().map(|view| {
         let capacity = growth.iter().find(|g| g.store == view.name).and_then(|g| g.capacity);
         Row {
-            bar: stores_shown::fill(&app, &view, capacity).bar(),
+            bar: ahead.bar(&view, capacity),
             room: stores_shown::room(&view, capacity),
             health: stores_shown::health(&view),
             view,
         }
     });
-    let stores = rows.collect();
-    render(&List { frame: visit.frame(&app, Section::Stores, "Stores"), stores })
+    Ok(rows.collect())
 }
 
 #[derive(Template)]
@@ -57,12 +82,11 @@ pub async fn list(State(app): State<Arc<App>>, visit: Visit) -> Result<Response,
 struct Page {
     frame: Frame,
     store: StoreView,
-    bar: String,
-    room: String,
+    filled: Filled,
+    ahead: Ahead,
     health: &'static str,
     chart: String,
     pace: Option<String>,
-    forecast: Option<String>,
     form: Form,
     /// What the form would do, for browsers without scripts.
     effect: Option<Effect>,
@@ -72,6 +96,49 @@ struct Page {
     steps: Vec<String>,
     serve: [(&'static str, &'static str); 2],
     sums: [(&'static str, &'static str); 3],
+}
+
+/// How full a store is.
+struct Filled {
+    bar: String,
+    room: String,
+    forecast: Option<String>,
+}
+
+impl Filled {
+    fn new(store: &StoreView, growth: Option<&Growth>, ahead: &Ahead, now: Timestamp) -> Self {
+        let capacity = growth.and_then(|g| g.capacity);
+        let today = u32::try_from(now.seconds() / 86_400).unwrap_or(0);
+        Self {
+            bar: ahead.bar(store, capacity),
+            room: stores_shown::room(store, capacity),
+            forecast: growth.and_then(|g| stores_shown::forecast(g, today)),
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "store_use_part.html", config = "web/askama.toml")]
+struct UsePart {
+    filled: Filled,
+    ahead: Ahead,
+    now: Timestamp,
+}
+
+/// How full the store is, as soon as it is known what the next run would move.
+pub async fn use_part(
+    State(app): State<Arc<App>>,
+    visit: Visit,
+    Names(name): Names<StoreName>,
+) -> Result<Response, Failure> {
+    ops::find_store(&app.catalogue.settings().topology, &name)?;
+    let ahead = Ahead::now(&app, &visit).await?;
+    let store = ops::stores::show(&app, &visit.actor, &name).await?;
+    let growth = ops::status::growth(&app, &visit.actor).await?;
+    let growth = growth.iter().find(|g| g.store == name);
+    let now = app.catalogue.clock().now();
+    let filled = Filled::new(&store, growth, &ahead, now);
+    render(&UsePart { filled, ahead, now })
 }
 
 impl Page {
@@ -85,17 +152,15 @@ impl Page {
         let growth = ops::status::growth(app, &visit.actor).await?;
         let growth: Option<Growth> = growth.into_iter().find(|g| g.store == *name);
         let now = app.catalogue.clock().now();
-        let today = u32::try_from(now.seconds() / 86_400).unwrap_or(0);
-        let capacity = growth.as_ref().and_then(|g| g.capacity);
+        let ahead = Ahead::of(app, visit).await?;
         let limit = store.soft_max_size.or(store.max_size);
         Ok(Self {
             frame: visit.frame(app, Section::Stores, format!("Store {name}")),
-            bar: stores_shown::fill(app, &store, capacity).bar(),
-            room: stores_shown::room(&store, capacity),
+            filled: Filled::new(&store, growth.as_ref(), &ahead, now),
+            ahead,
             health: stores_shown::health(&store),
             chart: chart::growth(growth.as_ref().map_or(&[][..], |g| &g.days), limit),
             pace: growth.as_ref().and_then(|g| g.per_day).map(stores_shown::pace),
-            forecast: growth.as_ref().and_then(|g| stores_shown::forecast(g, today)),
             form: form.unwrap_or_else(|| store_forms::of(&store)),
             store,
             effect: None,
@@ -131,7 +196,7 @@ pub async fn change(
     }
     if let Some(change) = change {
         match ops::stores::change(&app, &visit.actor, &name, &change).await {
-            Ok(_) => return Ok(done(&format!("/stores/{name}"), "saved")),
+            Ok(_) => return Ok(done(&places::store(&name), "saved")),
             Err(error) => form.refuse(&error),
         }
     }
@@ -195,7 +260,7 @@ pub async fn check(
 
 /// Somebody loads the address again that the check was sent to: nothing is checked unasked.
 pub async fn to_check(Names(name): Names<StoreName>) -> Response {
-    std::future::ready(see(&format!("/stores/{name}#check"))).await
+    std::future::ready(see(&format!("{}#check", places::store(&name)))).await
 }
 
 /// The same as a stream of list items, each as soon as its step is over.
@@ -233,5 +298,5 @@ pub async fn reconcile(
     Names(name): Names<StoreName>,
 ) -> Result<Response, Failure> {
     ops::vacuum::reconcile(&app, &visit.actor, &name).await?;
-    Ok(done(&format!("/stores/{name}"), "reconciled"))
+    Ok(done(&places::store(&name), "reconciled"))
 }

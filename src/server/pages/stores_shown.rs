@@ -1,24 +1,68 @@
 //! How pages speak of a store: how full it is, how it fares, when it will be full.
 
+use std::sync::Arc;
+
 use super::chart::Fill;
+use super::frame::Visit;
 use super::show;
-use crate::api::StoreView;
+use crate::api::{Preview, StoreView};
 use crate::app::App;
+use crate::domain::Timestamp;
+use crate::ops;
+use crate::ops::OpError;
 use crate::ops::status::Growth;
 
-/// A store's bar, with what the next run would move as far as that is known.
-pub fn fill(app: &App, store: &StoreView, capacity: Option<u64>) -> Fill {
-    let plan = app.maintenance.cached_preview();
-    let effect = plan.map(|plan| plan.store(store.name.as_str())).unwrap_or_default();
-    Fill {
-        used: store.bytes,
-        reserved: store.reserved_bytes.saturating_add(store.writing_bytes),
-        deleting: store.deleting_bytes,
-        coming: effect.incoming.bytes,
-        going: effect.outgoing.bytes,
-        soft: store.soft_max_size,
-        hard: store.max_size,
-        capacity,
+/// What the next run would move, for the bars of the stores. A dry run may take seconds, so a page
+/// shows what is known and has its part with the bars filled in when there is news.
+pub struct Ahead {
+    plan: Option<Arc<Preview>>,
+    /// Whether it is to be looked at anew.
+    pub is_old: bool,
+    /// Why it cannot be looked at now.
+    pub problem: Option<String>,
+}
+
+impl Ahead {
+    /// For a page: what is known, or, for browsers without scripts that ask for it by `?look`, the
+    /// answer of now.
+    pub async fn of(app: &Arc<App>, visit: &Visit) -> Result<Self, OpError> {
+        if visit.query.is_set("look") {
+            return Self::now(app, visit).await;
+        }
+        let fresh = ops::vacuum::fresh_preview(app, &visit.actor)?;
+        let is_old = fresh.is_none();
+        let plan = fresh.or(ops::vacuum::cached_preview(app, &visit.actor)?);
+        Ok(Self { plan, is_old, problem: None })
+    }
+
+    /// For the part that fills the bars in: waits for the answer.
+    pub async fn now(app: &Arc<App>, visit: &Visit) -> Result<Self, OpError> {
+        let asked = ops::vacuum::preview(app, &visit.actor).await;
+        let problem = asked.as_ref().err().map(ToString::to_string);
+        let plan = asked.ok().or(ops::vacuum::cached_preview(app, &visit.actor)?);
+        Ok(Self { plan, is_old: false, problem })
+    }
+
+    /// When it was looked at.
+    pub fn at(&self) -> Option<Timestamp> {
+        self.plan.as_ref().map(|plan| plan.at)
+    }
+
+    /// A store's bar. Markup.
+    pub fn bar(&self, store: &StoreView, capacity: Option<u64>) -> String {
+        let effect = self.plan.as_ref().map(|plan| plan.store(store.name.as_str()));
+        let effect = effect.unwrap_or_default();
+        let fill = Fill {
+            used: store.bytes,
+            reserved: store.reserved_bytes.saturating_add(store.writing_bytes),
+            deleting: store.deleting_bytes,
+            coming: effect.incoming.bytes,
+            going: effect.outgoing.bytes,
+            soft: store.soft_max_size,
+            hard: store.max_size,
+            capacity,
+        };
+        fill.bar()
     }
 }
 

@@ -12,13 +12,13 @@ fn encoded(fields: &[(&str, &str)]) -> String {
     pairs.join("&")
 }
 
-fn form(bench: &Bench, target: &str, fields: &[(&str, &str)]) -> Ask {
+pub fn form(bench: &Bench, target: &str, fields: &[(&str, &str)]) -> Ask {
     let ask = bench.ask_as(Some(ADMIN), "POST", target);
     let ask = ask.with("Content-Type", "application/x-www-form-urlencoded");
     ask.body(encoded(fields).as_bytes())
 }
 
-async fn page(bench: &Bench, target: &str) -> String {
+pub async fn page(bench: &Bench, target: &str) -> String {
     let reply = bench.ask_as(Some(ADMIN), "GET", target).send().await;
     assert_eq!(reply.status, 200, "{target}: {}", text(&reply));
     assert_eq!(reply.header("content-type"), Some("text/html; charset=utf-8"), "{target}");
@@ -26,18 +26,18 @@ async fn page(bench: &Bench, target: &str) -> String {
     text(&reply)
 }
 
-fn text(reply: &Reply) -> String {
+pub fn text(reply: &Reply) -> String {
     String::from_utf8_lossy(&reply.body).into_owned()
 }
 
 /// What stands in the field of that name: its markup up to the next field.
-fn field<'a>(markup: &'a str, name: &str) -> &'a str {
+pub fn field<'a>(markup: &'a str, name: &str) -> &'a str {
     let at = markup.find(&format!("id=\"f-{name}\"")).unwrap_or_else(|| panic!("{name}: {markup}"));
     let rest = &markup[at..];
     &rest[..rest[1..].find("class=\"field").map_or(rest.len(), |end| end + 1)]
 }
 
-async fn leads_to(ask: Ask, target: &str) {
+pub async fn leads_to(ask: Ask, target: &str) {
     let reply = ask.send().await;
     assert_eq!((reply.status, reply.header("location")), (303, Some(target)), "{}", text(&reply));
 }
