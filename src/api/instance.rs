@@ -85,7 +85,7 @@ pub struct AuditEntry {
     pub id: u64,
     #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
-    /// `socket`, `cli`, `token:NAME`, `session`.
+    /// `socket`, `cli`, `token:NAME (ID)`, `session of token NAME (ID)`, `session by link`.
     pub who: String,
     pub what: String,
     pub subject: String,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use super::given;
-use crate::domain::{Checksum, Digest, ServeMode, StoreName, Timestamp};
+use crate::domain::{Checksum, Digest, ServeMode, StoreName, Timestamp, plural};
 use crate::stores::CheckStep;
 
 /// Like [`super::object`], without null.
@@ -229,4 +229,15 @@ pub struct ReconcileReport {
     pub known: u64,
     pub adopted: u64,
     pub missing: u64,
+}
+
+impl ReconcileReport {
+    /// The findings in a line, for page and command line.
+    pub fn findings(&self) -> String {
+        let Self { store: _, objects, known, adopted, missing } = self;
+        let found = plural(*objects, "object");
+        format!(
+            "{found} found, {known} known, {adopted} adopted, {missing} missing. The marker is ours."
+        )
+    }
 }

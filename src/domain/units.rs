@@ -108,6 +108,12 @@ pub fn parse_limit(text: &str) -> Result<Option<ByteSize>, SizeError> {
     if text.trim().eq_ignore_ascii_case("none") { Ok(None) } else { text.parse().map(Some) }
 }
 
+/// `1 file`, `2 files`.
+pub fn plural(count: u64, noun: &str) -> String {
+    let end = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{end}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,7 +7,7 @@ use futures_util::{StreamExt, stream};
 
 use crate::api::{Count, CounterFinding, FileName, VerifyFinding, VerifyReport, VerifyTotals};
 use crate::catalogue::{Catalogue, CatalogueError, Counter, contributions};
-use crate::domain::{File, FileId, Replica, ReplicaState, StoreId, Topology};
+use crate::domain::{File, FileId, Replica, ReplicaState, StoreId, Topology, plural};
 use crate::planner;
 use crate::stores::StoreError;
 use crate::transfer::Intent;
@@ -389,8 +389,8 @@ impl Maintenance {
         let orphans = survey.first.into_iter().take(room).map(|o| VerifyFinding {
             digest: o.digest,
             store: Some(name.clone()),
-            detail: format!("{} bytes that no row names", o.size),
             entries: Vec::new(),
+            detail: format!("{} that no row names", plural(o.size, "byte")),
         });
         report.orphans.extend(orphans);
         Ok(())

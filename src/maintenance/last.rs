@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::api::Count;
 use crate::catalogue::CatalogueError;
-use crate::domain::{Digest, ReplicaState, ScopeId, StoreId, Topology};
+use crate::domain::{ByteSize, Digest, ReplicaState, ScopeId, StoreId, Topology, plural};
 use crate::planner::Snapshot;
 
 use super::executor::Executor;
@@ -43,7 +43,8 @@ impl Maintenance {
             let problem = match self.sweep_store(*store, false, Some(live)).await {
                 Ok(report) => {
                     if report.deleted > 0 {
-                        live.warn(format!("{} orphans were deleted in {name}", report.deleted));
+                        let orphans = plural(report.deleted, "orphan");
+                        live.warn(format!("deleted {orphans} in {name}"));
                     }
                     report.stopped
                 }
@@ -155,15 +156,11 @@ pub(super) fn archived(live: &LiveHolders, topology: &Topology) -> Vec<String> {
         let reads = |s: &StoreId| topology.link(scope.id, *s).is_some_and(|l| !l.policy.write_only);
         let count = sum(live, scope.id, |stores| !stores.is_empty() && !stores.iter().any(reads));
         if !count.is_zero() {
-            let (files, bytes) = (count.files, crate::domain::ByteSize(count.bytes));
-            let (files, are) = if files == 1 {
-                ("1 file".to_owned(), "is")
-            } else {
-                (format!("{files} files"), "are")
-            };
+            let (files, bytes) = (plural(count.files, "file"), ByteSize(count.bytes));
+            let are = if count.files == 1 { "is" } else { "are" };
             warnings.push(format!(
-                "{files} ({bytes}) of scope {} {are} only in stores that it cannot read \
-                 (write_only or not linked)",
+                "{files} ({bytes}) of scope {} {are} only in stores that it cannot read (write_only \
+                 or not linked)",
                 scope.name
             ));
         }

@@ -102,7 +102,8 @@ impl Maintenance {
             text = format!("{text} ({} in all)", now.missing + now.corrupt);
         }
         if alone > 0 {
-            text = format!("{text}; {alone} of its files have no other replica");
+            let have = if alone == 1 { "has" } else { "have" };
+            text = format!("{text}; {alone} of its files {have} no other replica");
         }
         text = format!("{text}: run `hayloft verify --repair`");
         let mut scopes: Vec<_> = marked.scopes.iter().map(|id| topology.scope_name(*id)).collect();

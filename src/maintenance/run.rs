@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 
 use crate::api::{Count, Outcome, Run, RunError};
 use crate::catalogue::CatalogueError;
-use crate::domain::{StoreId, Timestamp, Topology};
+use crate::domain::{StoreId, Timestamp, Topology, plural};
 use crate::planner::{self, Batch, Driver, ErrorClass, Position, Report, Retained};
 use crate::transfer::HealthState;
 
@@ -276,9 +276,8 @@ pub(super) fn error_of(class: &ErrorClass) -> RunError {
 
 pub(super) fn kept_for(kept: &Retained) -> String {
     let (files, store) = (kept.count.files, &kept.store);
-    let noun = if files == 1 { "file" } else { "files" };
     let whose = kept.scope.as_ref().map_or_else(String::new, |scope| format!(" of scope {scope}"));
-    format!("{files} {noun}{whose} retained in {store} for scope {}", kept.kept_for)
+    format!("{}{whose} retained in {store} for scope {}", plural(files, "file"), kept.kept_for)
 }
 
 /// The answer of a dry run before it has moves.

@@ -10,7 +10,7 @@ use futures_util::{StreamExt, stream};
 
 use crate::api::SweepReport;
 use crate::catalogue::CatalogueError;
-use crate::domain::{StoreId, Timestamp};
+use crate::domain::{StoreId, Timestamp, plural};
 use crate::stores::{Backend, Listed, StoreError};
 use crate::transfer::HealthState;
 
@@ -73,9 +73,11 @@ impl Maintenance {
                 report.orphan_bytes = survey.orphan_bytes;
                 if survey.asks_first() && !confirm {
                     report.stopped = Some(format!(
-                        "{} of {} objects are orphans, more than a sweep deletes unasked: look at \
+                        "{} of {} are orphans, more than a sweep deletes unasked: look at \
                          them, then say `hayloft store sweep {} --confirm`",
-                        survey.orphans, survey.objects, config.name
+                        survey.orphans,
+                        plural(survey.objects, "object"),
+                        config.name
                     ));
                     return Ok(report);
                 }

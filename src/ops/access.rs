@@ -16,7 +16,8 @@ pub enum Grant {
 /// Whoever makes a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor {
-    /// For the audit list: `socket`, `cli`, `token:NAME`, `session`, `anonymous`.
+    /// For the audit list: `socket`, `cli`, `token:NAME (ID)`, `session of token NAME (ID)`,
+    /// `session by link`, `anonymous`.
     pub who: String,
     pub grant: Grant,
 }

@@ -37,7 +37,7 @@ pub use error::OpError;
 
 use crate::api::Role;
 use crate::app::App;
-use crate::domain::{Scope, ScopeId, ScopeName, Store, StoreName, Topology};
+use crate::domain::{Scope, ScopeId, ScopeName, Store, StoreName, Topology, plural};
 
 /// Whether a refusal may be overridden.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,9 +93,4 @@ fn names(all: impl IntoIterator<Item = String>) -> String {
         Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
         None => String::new(),
     }
-}
-
-/// `1 file`, `2 files`.
-fn plural(count: u64, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }

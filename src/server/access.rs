@@ -134,7 +134,7 @@ impl Access {
         };
         self.uses.note(&token.id, now);
         let grant = Grant::Role { role: token.role, scope: token.scope };
-        Ok((Actor { who: format!("token:{}", token.name), grant }, token.id.clone()))
+        Ok((Actor { who: format!("token:{}", sessions::named(token)), grant }, token.id.clone()))
     }
 
     /// Refuses a change that another site makes a browser send with its owner's credentials.

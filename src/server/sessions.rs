@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::errors::Failure;
 use crate::api::Role;
 use crate::app::App;
-use crate::catalogue::{CatalogueError, Session, SessionKind};
+use crate::catalogue::{CatalogueError, Session, SessionKind, Token};
 use crate::ops::tokens::digest_of_secret;
 use crate::ops::{Actor, Grant};
 use crate::random;
@@ -26,18 +26,27 @@ pub fn actor(app: &App, secret: &str) -> Result<Option<Actor>, CatalogueError> {
         SessionKind::Session => app.catalogue.clock().now() < session.expires_at,
         SessionKind::Link => false,
     };
-    let live = live && session.who.strip_prefix(BY_TOKEN).is_none_or(|id| is_admin(app, id));
-    Ok(live.then(|| Actor::instance_admin("session")))
+    let who = match session.who.strip_prefix(BY_TOKEN) {
+        _ if !live => None,
+        Some(id) => of_admin(app, id).map(|token| format!("session of token {token}")),
+        None => Some("session by link".to_owned()),
+    };
+    Ok(who.map(|who| Actor::instance_admin(&who)))
 }
 
-/// Whether the token that opened a session would still open one.
-fn is_admin(app: &App, id: &str) -> bool {
+/// The token that opened a session, named, if it would still open one.
+fn of_admin(app: &App, id: &str) -> Option<String> {
     let settings = app.catalogue.settings();
     let now = app.catalogue.clock().now();
-    settings.tokens.get(id).is_some_and(|token| {
-        let lives = token.expires_at.is_none_or(|expires| now < expires);
-        lives && token.role == Role::Admin && token.scope.is_none()
-    })
+    let token = settings.tokens.get(id)?;
+    let lives = token.expires_at.is_none_or(|expires| now < expires);
+    let is_admin = lives && token.role == Role::Admin && token.scope.is_none();
+    is_admin.then(|| named(token))
+}
+
+/// A token for the list of changes. Names are chosen by those who make tokens, ids are not.
+pub fn named(token: &Token) -> String {
+    format!("{} ({})", token.name, token.id)
 }
 
 /// Opens a session for the holder of an instance admin's token; returns the cookie's secret.

@@ -27,7 +27,7 @@ const QUIET = {
   'store-s3': '/stores/cold',
   'store-archive': '/stores/vault',
   'store-unavailable': '/stores/nas',
-  'store-check': '/stores/cold?done=store-created',
+  'store-check': '/stores/cold?check=1&done=store-created',
   'store-evacuation': '/stores/cold/evacuation',
   'store-delete': '/stores/disk2/delete',
   vacuum: '/vacuum',

@@ -22,6 +22,11 @@ test('a local store is made, and its check is shown step by step', async ({ page
   assert.ok((await steps(page).count()) > 3);
   assert.match(await steps(page).first().innerText(), /\d+ ms/);
   assert.equal((await api('GET', '/stores/attic')).soft_max_size, 80_000_000_000);
+  assert.ok(!page.url().includes('check='), 'what asked for the check is used up');
+  await page.reload();
+  await page.getByRole('button', { name: 'Save' }).click();
+  await page.getByRole('status').filter({ hasText: 'Saved' }).waitFor();
+  assert.equal(await steps(page).count(), 0, 'neither a reload nor saving checks the store');
 });
 
 test('a place that cannot be a store is refused, what was typed is kept, nothing is made', async ({ page }) => {
@@ -65,6 +70,14 @@ test('an S3 store is made, checked, and its secret is shown nowhere', async ({ p
   const text = await page.locator('#steps').innerText();
   for (const step of ['marker', 'multipart', 'presign', 'clock']) assert.match(text, new RegExp(step, 'i'));
   assert.ok(!(await page.content()).includes(s3.secret));
+});
+
+test('the bars are filled in with what the next run would move, and with the time', async ({ page }) => {
+  for (const address of ['/', '/stores', '/stores/local']) {
+    await page.goto(address);
+    await page.getByText(/as looked at .*(just now|ago)/).first().waitFor();
+    assert.equal(await page.locator('[aria-busy]').count(), 0);
+  }
 });
 
 test('limits are changed with their effect shown', async ({ page }) => {

@@ -9,7 +9,10 @@ async function fill(element) {
     const answer = await fetch(element.dataset.load, { headers: { Accept: "text/html" } });
     const markup = await answer.text();
     if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
+    // Whoever is at a link of what is replaced stays at it.
+    const held = element.contains(document.activeElement) && document.activeElement.getAttribute("href");
     element.innerHTML = markup;
+    if (held) element.querySelector(`[href="${CSS.escape(held)}"]`)?.focus();
     enliven(element);
   } catch (error) {
     const note = document.createElement("p");
@@ -99,7 +102,13 @@ function streaming(form) {
     event.preventDefault();
     run();
   });
-  if ("atOnce" in form.dataset) run();
+  // The parameter of the address that asks for it is used up: another load does not ask again.
+  if ("atOnce" in form.dataset) {
+    const address = new URL(location.href);
+    address.searchParams.delete(form.dataset.atOnce);
+    history.replaceState(history.state, "", address);
+    run();
+  }
 }
 
 // ---- forms in place: <a data-dialog="/fragments/…"> opens the editor of its page in a dialog ----

@@ -189,12 +189,5 @@ pub fn swept(report: &SweepReport) -> String {
 }
 
 pub fn reconciled(report: &ReconcileReport) -> String {
-    format!(
-        "{}: {} found, {} known, {} adopted, {} missing. The marker is ours.",
-        report.store,
-        count(report.objects, "object"),
-        report.known,
-        report.adopted,
-        report.missing
-    )
+    format!("{}: {}", report.store, report.findings())
 }

@@ -3,7 +3,7 @@
 use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, CellAlignment, ContentArrangement};
 
-use crate::domain::{ByteSize, Timestamp};
+use crate::domain::{ByteSize, Timestamp, plural};
 
 /// A table without lines, its numbers flush right.
 pub struct Table(comfy_table::Table);
@@ -49,7 +49,7 @@ pub fn bytes(n: u64) -> String {
 
 /// `1 file`, `2 files`.
 pub fn count(n: u64, noun: &str) -> String {
-    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
+    plural(n, noun)
 }
 
 /// To the second, UTC, as in RFC 3339.

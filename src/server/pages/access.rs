@@ -63,16 +63,6 @@ impl Page {
     }
 }
 
-impl Page {
-    fn role(token: &TokenView) -> &'static str {
-        match token.role {
-            Role::Read => "read",
-            Role::Write => "write",
-            Role::Admin => "admin",
-        }
-    }
-}
-
 pub async fn show(State(app): State<Arc<App>>, visit: Visit) -> Result<Response, Failure> {
     render(&Page::new(&app, &visit, Form::default().with("role", "write")).await?)
 }

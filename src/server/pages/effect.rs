@@ -3,8 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use askama::Template;
+use axum::response::Response;
+
+use super::super::errors::Failure;
+use super::frame::render;
 use super::show;
 use crate::api::{Count, MoveAction, Preview, RunError};
+use crate::app::App;
 use crate::domain::Timestamp;
 use crate::ops::OpError;
 use crate::ops::vacuum::Previewed;
@@ -53,15 +59,6 @@ impl Row {
         self.before != self.after
     }
 
-    /// What is done, in a word.
-    pub fn verb(&self) -> &'static str {
-        match self.action {
-            MoveAction::Copy => "copy",
-            MoveAction::Move => "move",
-            MoveAction::Remove => "remove",
-        }
-    }
-
     fn path(&self) -> Path {
         (self.action, self.from.clone(), self.to.clone())
     }
@@ -93,6 +90,18 @@ impl Effect {
             Err(error) => Self::Refused(error.to_string()),
         }
     }
+}
+
+#[derive(Template)]
+#[template(path = "effect.html", config = "web/askama.toml")]
+struct Shown {
+    effect: Effect,
+    now: Timestamp,
+}
+
+/// The effect by itself, for below its form.
+pub fn shown(app: &App, effect: Effect) -> Result<Response, Failure> {
+    render(&Shown { effect, now: app.catalogue.clock().now() })
 }
 
 /// Moves without the change and with it.

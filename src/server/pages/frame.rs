@@ -109,7 +109,7 @@ pub struct Visit {
 
 /// What a form may say of itself on the page that follows, by its key in the address. Texts come from
 /// here only, so that a link from elsewhere cannot put words on the page.
-const DONE: [(&str, &str); 16] = [
+const DONE: [(&str, &str); 14] = [
     ("saved", "Saved."),
     ("scope-created", "The scope was created."),
     ("scope-deleted", "The scope was deleted."),
@@ -120,8 +120,6 @@ const DONE: [(&str, &str); 16] = [
     ),
     ("store-created", "The store was created."),
     ("store-deleted", "The store was deleted."),
-    ("reconciled", "The store was reconciled."),
-    ("swept", "The store was swept."),
     ("run-started", "The run has started."),
     ("run-paused", "The run is paused."),
     ("run-resumed", "The run goes on."),

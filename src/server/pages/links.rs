@@ -9,7 +9,7 @@ use axum::response::Response;
 
 use super::super::admin::Names;
 use super::super::errors::Failure;
-use super::effect::Effect;
+use super::effect::{self, Effect};
 use super::form::Form;
 use super::frame::{Frame, Section, Visit, done, render, render_as};
 use super::{link_form, places, show};
@@ -201,13 +201,6 @@ fn is_forcible(error: &OpError) -> bool {
     matches!(error, OpError::Refused { kind: "drain-target-needed", .. })
 }
 
-#[derive(Template)]
-#[template(path = "effect.html", config = "web/askama.toml")]
-struct Shown {
-    effect: Effect,
-    now: Timestamp,
-}
-
 /// What the form as typed so far would do.
 pub async fn effect(
     State(app): State<Arc<App>>,
@@ -219,7 +212,7 @@ pub async fn effect(
         Some(change) => effect_of(&app, &visit, names, &change).await,
         None => Effect::Refused("A field is not right yet.".to_owned()),
     };
-    render(&Shown { effect, now: app.catalogue.clock().now() })
+    effect::shown(&app, effect)
 }
 
 /// What the next run would do with the link as it is, or with a new one that has no policy.
@@ -237,7 +230,7 @@ pub async fn effect_now(
         Some(_) => Effect::as_is(ops::vacuum::preview(&app, &visit.actor).await),
         None => effect_of(&app, &visit, names, &LinkChange::default()).await,
     };
-    render(&Shown { effect, now: app.catalogue.clock().now() })
+    effect::shown(&app, effect)
 }
 
 async fn effect_of(app: &Arc<App>, visit: &Visit, names: Both, change: &LinkChange) -> Effect {

@@ -111,7 +111,7 @@ fn of_stores() -> Router<Arc<App>> {
         .route("/stores/{store}", get(stores::show).post(stores::change))
         .route("/stores/{store}/check", get(stores::to_check).post(stores::check))
         .route("/fragments/stores/{store}/check", post(stores::check_live))
-        .route("/stores/{store}/reconcile", post(stores::reconcile))
+        .route("/stores/{store}/reconcile", get(stores::to_store).post(stores::reconcile))
         .route("/stores/{store}/evacuation", get(store_leave::evacuation))
         .route("/stores/{store}/delete", get(store_leave::ask).post(store_leave::delete))
         .route("/fragments/stores/{store}/use", get(stores::use_part))

@@ -99,6 +99,13 @@ fn row(ahead: &Ahead, store: &StoreView, growth: Option<&Growth>, today: u32) ->
 }
 
 impl Page {
+    /// Whether scopes share files, so that the tiles add up to more than the files there are.
+    fn is_shared(&self) -> bool {
+        let safety = &self.status.safety;
+        let counted = [safety.readable_0, safety.readable_1, safety.readable_2_or_more];
+        counted.iter().sum::<u64>() > self.status.files
+    }
+
     fn troubles(&self) -> Vec<&Attention> {
         self.asking(Severity::Error)
     }

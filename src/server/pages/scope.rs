@@ -12,7 +12,7 @@ use super::super::errors::Failure;
 use super::form::Form;
 use super::frame::{Frame, Section, Visit, done, render, render_as};
 use super::{link_form, places, show};
-use crate::api::{DefaultStore, LinkView, Role, ScopeChange, ScopeView, TokenView};
+use crate::api::{DefaultStore, LinkView, ScopeChange, ScopeView, TokenView};
 use crate::app::App;
 use crate::domain::{ScopeName, StoreName, Timestamp};
 use crate::ops;
@@ -76,14 +76,6 @@ impl Page {
 
     fn has_warnings(&self) -> bool {
         self.scope.stores.iter().any(|link| !link.warnings.is_empty())
-    }
-
-    fn role(token: &TokenView) -> &'static str {
-        match token.role {
-            Role::Read => "read",
-            Role::Write => "write",
-            Role::Admin => "admin",
-        }
     }
 
     /// `12.0 GB of 80.0 GB`, when the link has a limit of its own.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::api::Outcome;
+use crate::api::{MoveAction, Outcome, Role};
 use crate::domain::{ByteSize, Timestamp};
 
 /// A value, however many references templates put before it.
@@ -129,6 +129,28 @@ pub fn outcome(outcome: impl Plain<Outcome>) -> &'static str {
         Outcome::Failed => "failed",
         Outcome::Cancelled => "cancelled",
     }
+}
+
+/// What a move does.
+pub fn action(action: impl Plain<MoveAction>) -> &'static str {
+    match action.plain() {
+        MoveAction::Copy => "copy",
+        MoveAction::Move => "move",
+        MoveAction::Remove => "remove",
+    }
+}
+
+pub fn role(role: impl Plain<Role>) -> &'static str {
+    match role.plain() {
+        Role::Read => "read",
+        Role::Write => "write",
+        Role::Admin => "admin",
+    }
+}
+
+/// A name among words where there is no markup: its marks of direction end with it.
+pub fn isolated(name: &str) -> String {
+    format!("\u{2068}{name}\u{2069}")
 }
 
 /// The first digits of a digest.

@@ -1,5 +1,6 @@
 //! The forms of a new store and of a store's settings, and what they ask for.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use askama::Template;
@@ -26,6 +27,23 @@ pub const CHECKSUM: [(&str, &str); 3] = [
     ("sha256", "sha256: the provider checks a SHA-256"),
     ("readback", "readback: each object is read again"),
     ("none", "none: replicas never count as verified"),
+];
+
+/// The hidden field with the settings as they were shown, and those settings.
+pub const SHOWN: &str = "shown";
+const SETTINGS: [&str; 12] = [
+    "soft_max_size",
+    "max_size",
+    "instance_wide",
+    "region",
+    "endpoint",
+    "public_endpoint",
+    "path_style",
+    "storage_class",
+    "serve",
+    "presign_ttl",
+    "checksum",
+    "credentials",
 ];
 
 #[derive(Template)]
@@ -100,12 +118,44 @@ pub fn change(form: &mut Form) -> Option<StoreChange> {
     let soft = limit(form, "soft_max_size");
     let max = limit(form, "max_size");
     let settings = if form.get("backend") == "s3" { s3(form) } else { Some(S3Settings::default()) };
-    Some(StoreChange {
+    let asked = StoreChange {
         s3: settings?,
         instance_wide: Some(form.is_on("instance_wide")),
         soft_max_size: Some(soft?),
         max_size: Some(max?),
-    })
+    };
+    Some(only_touched(form, asked))
+}
+
+/// The change without the fields that are as they were shown: what somebody else set since then is
+/// not undone.
+fn only_touched(form: &Form, asked: StoreChange) -> StoreChange {
+    let shown: BTreeMap<String, String> = serde_json::from_str(form.get(SHOWN)).unwrap_or_default();
+    let touched = |name: &str| shown.get(name).is_none_or(|value| value.trim() != form.get(name));
+    let s3 = asked.s3;
+    StoreChange {
+        s3: S3Settings {
+            region: s3.region.filter(|_| touched("region")),
+            endpoint: s3.endpoint.filter(|_| touched("endpoint")),
+            public_endpoint: s3.public_endpoint.filter(|_| touched("public_endpoint")),
+            path_style: s3.path_style.filter(|_| touched("path_style")),
+            storage_class: s3.storage_class.filter(|_| touched("storage_class")),
+            serve: s3.serve.filter(|_| touched("serve")),
+            presign_ttl: s3.presign_ttl.filter(|_| touched("presign_ttl")),
+            checksum: s3.checksum.filter(|_| touched("checksum")),
+            credentials: s3.credentials.filter(|_| touched("credentials")),
+            ..s3
+        },
+        instance_wide: asked.instance_wide.filter(|_| touched("instance_wide")),
+        soft_max_size: asked.soft_max_size.filter(|_| touched("soft_max_size")),
+        max_size: asked.max_size.filter(|_| touched("max_size")),
+    }
+}
+
+/// The settings that a form shows, as its hidden field `SHOWN` keeps them.
+pub fn shown(form: &Form) -> String {
+    let all: BTreeMap<&str, &str> = SETTINGS.iter().map(|name| (*name, form.get(name))).collect();
+    serde_json::to_string(&all).unwrap_or_default()
 }
 
 /// The settings of a store, filled in. Secrets stay out.
@@ -166,7 +216,7 @@ fn s3(form: &mut Form) -> Option<S3Settings> {
     let text = |name: &str| Some(form.get(name).to_owned());
     let secret = form.given("secret_access_key").map(str::to_owned);
     Some(S3Settings {
-        region: form.given("region").map(str::to_owned),
+        region: text("region"),
         endpoint: text("endpoint"),
         public_endpoint: text("public_endpoint"),
         path_style: Some(form.is_on("path_style")),
@@ -178,4 +228,37 @@ fn s3(form: &mut Form) -> Option<S3Settings> {
         secret_access_key: secret,
         credentials: form.given("credentials").map(str::to_owned),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_fields_that_were_touched_are_asked_for() {
+        let filled = || {
+            Form::default()
+                .with("backend", "s3")
+                .with("soft_max_size", "80GB")
+                .with("region", "eu-1")
+                .with("serve", "proxy")
+                .ticked("path_style", true)
+                .ticked("instance_wide", true)
+        };
+        let kept = filled().with(SHOWN, shown(&filled()));
+        assert_eq!(change(&mut { kept }), Some(StoreChange::default()));
+
+        let touched = filled().with("soft_max_size", "").with("region", "eu-2");
+        let touched = touched.with("path_style", "").with(SHOWN, shown(&filled()));
+        let s3 = S3Settings {
+            region: Some("eu-2".to_owned()),
+            path_style: Some(false),
+            ..S3Settings::default()
+        };
+        let wanted = StoreChange { s3, soft_max_size: Some(None), ..StoreChange::default() };
+        assert_eq!(change(&mut { touched }), Some(wanted));
+        // Without a word about what was shown, everything is meant.
+        let all = change(&mut filled()).expect("a change");
+        assert_eq!((all.max_size, all.s3.serve), (Some(None), Some(ServeMode::Proxy)));
+    }
 }

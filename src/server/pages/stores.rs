@@ -12,12 +12,12 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 
 use super::super::admin::Names;
 use super::super::errors::Failure;
-use super::effect::Effect;
+use super::effect::{self, Effect};
 use super::form::Form;
 use super::frame::{Frame, Section, Visit, done, render, render_as, see};
 use super::stores_shown::{self, Ahead};
 use super::{chart, html, places, show, store_forms};
-use crate::api::{CheckStep, StoreChange, StoreCheck, StoreView};
+use crate::api::{CheckStep, ReconcileReport, StoreChange, StoreCheck, StoreView};
 use crate::app::App;
 use crate::domain::{StoreName, Timestamp};
 use crate::ops;
@@ -91,9 +91,14 @@ struct Page {
     /// What the form would do, for browsers without scripts.
     effect: Option<Effect>,
     now: Timestamp,
+    /// The settings that the form was filled in with.
+    shown: String,
+    /// A check starts by itself: the store was just made.
+    at_once: bool,
     /// What a check has just found, for browsers without scripts.
     check: Option<StoreCheck>,
     steps: Vec<String>,
+    reconciled: Option<ReconcileReport>,
     serve: [(&'static str, &'static str); 2],
     sums: [(&'static str, &'static str); 3],
 }
@@ -161,12 +166,19 @@ impl Page {
             health: stores_shown::health(&store),
             chart: chart::growth(growth.as_ref().map_or(&[][..], |g| &g.days), limit),
             pace: growth.as_ref().and_then(|g| g.per_day).map(stores_shown::pace),
+            // What was typed was typed beside what was shown then.
+            shown: match form.as_ref().and_then(|form| form.given(store_forms::SHOWN)) {
+                Some(shown) => shown.to_owned(),
+                None => store_forms::shown(&store_forms::of(&store)),
+            },
             form: form.unwrap_or_else(|| store_forms::of(&store)),
+            at_once: visit.query.is_set("check"),
             store,
             effect: None,
             now,
             check: None,
             steps: Vec::new(),
+            reconciled: None,
             serve: store_forms::SERVE,
             sums: store_forms::CHECKSUM,
         })
@@ -215,7 +227,7 @@ pub async fn effect(
         Some(change) => effect_of(&app, &visit, &name, &change).await,
         None => Effect::Refused("A field is not right yet.".to_owned()),
     };
-    render(&Shown { effect, now: app.catalogue.clock().now() })
+    effect::shown(&app, effect)
 }
 
 async fn effect_of(
@@ -225,13 +237,6 @@ async fn effect_of(
     change: &StoreChange,
 ) -> Effect {
     Effect::of(ops::stores::preview_change(app, &visit.actor, name, change).await)
-}
-
-#[derive(Template)]
-#[template(path = "effect.html", config = "web/askama.toml")]
-struct Shown {
-    effect: Effect,
-    now: Timestamp,
 }
 
 // ---- the check ----
@@ -263,6 +268,11 @@ pub async fn to_check(Names(name): Names<StoreName>) -> Response {
     std::future::ready(see(&format!("{}#check", places::store(&name)))).await
 }
 
+/// The same for reconciling.
+pub async fn to_store(Names(name): Names<StoreName>) -> Response {
+    std::future::ready(see(&places::store(&name))).await
+}
+
 /// The same as a stream of list items, each as soon as its step is over.
 pub async fn check_live(
     State(app): State<Arc<App>>,
@@ -291,12 +301,13 @@ pub async fn check_live(
     Ok(response)
 }
 
-/// Takes the store as it is: its marker is written again (SPEC 2).
+/// Takes the store as it is, and says what was found: its marker is written again (SPEC 2).
 pub async fn reconcile(
     State(app): State<Arc<App>>,
     visit: Visit,
     Names(name): Names<StoreName>,
 ) -> Result<Response, Failure> {
-    ops::vacuum::reconcile(&app, &visit.actor, &name).await?;
-    Ok(done(&places::store(&name), "reconciled"))
+    let report = ops::vacuum::reconcile(&app, &visit.actor, &name).await?;
+    let page = Page::new(&app, &visit, &name, None).await?;
+    render(&Page { reconciled: Some(report), ..page })
 }

@@ -27,6 +27,8 @@ use problems::Problem;
 /// Where plans are listed move by move, and their pages and filters lead.
 const PLAN: &str = "/vacuum/plan";
 
+/// Runs in the list unless all are asked for.
+const RUNS: usize = 20;
 /// Characters of a cause in the list of runs.
 const CAUSE: usize = 90;
 
@@ -86,6 +88,8 @@ struct Page {
     frame: Frame,
     now: Timestamp,
     runs: Vec<Run>,
+    /// Runs that are kept and not shown.
+    more: usize,
     /// The run that is at work, paused, or was left so.
     open: Option<Run>,
     next: Option<Timestamp>,
@@ -101,7 +105,10 @@ struct Page {
 }
 
 pub async fn show(State(app): State<Arc<App>>, visit: Visit) -> Result<Response, Failure> {
-    let runs = ops::vacuum::list(&app, &visit.actor).await?;
+    let mut runs = ops::vacuum::list(&app, &visit.actor).await?;
+    let shown = if visit.query.is_set("all") { runs.len() } else { RUNS };
+    let more = runs.len().saturating_sub(shown);
+    runs.truncate(shown);
     let fresh = ops::vacuum::fresh_preview(&app, &visit.actor)?;
     let is_old = fresh.is_none();
     let known = fresh.or(ops::vacuum::cached_preview(&app, &visit.actor)?);
@@ -116,6 +123,7 @@ pub async fn show(State(app): State<Arc<App>>, visit: Visit) -> Result<Response,
         now: app.catalogue.clock().now(),
         open: runs.first().filter(is_open).cloned(),
         runs,
+        more,
         next: app.maintenance.next_run(),
         schedule: match config.schedule {
             Schedule::Off => "off: runs start by hand only".to_owned(),

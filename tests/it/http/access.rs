@@ -197,6 +197,42 @@ async fn a_session_ends_with_the_token_that_opened_it() {
 }
 
 #[tokio::test]
+async fn the_list_of_changes_tells_tokens_of_one_name_apart() {
+    let bench = Bench::start().await;
+    let session = |target: &str, cookie: &str, body: &str| {
+        let ask = bench.ask_as(NOBODY, "POST", target).with("Cookie", cookie);
+        ask.with("Content-Type", "application/x-www-form-urlencoded").body(body.as_bytes()).send()
+    };
+    let ask = bench.ask_as(NOBODY, "POST", "/signin");
+    let by_token = cookie(&ask.body(format!("token={ADMIN}").as_bytes()).send().await);
+    // A name that turns what follows around.
+    let made = session("/access", &by_token, "name=%E2%80%AEx&role=read").await;
+    assert_eq!(made.status, 200);
+    let link = bench.ask_as(Some(ADMIN), "POST", "/api/v1/tokens/link").body(b"").send().await;
+    let link = link.json()["url"].as_str().expect("a link").to_owned();
+    let target = &link[link.find("/signin").expect("its path")..];
+    let by_link = cookie(&bench.ask_as(NOBODY, "GET", target).send().await);
+    assert_eq!(session("/scopes/s/set", &by_link, "public_read=on").await.status, 303);
+
+    let list = bench.ask_as(Some(ADMIN), "GET", "/api/v1/audit").send().await.json();
+    let who: Vec<&str> =
+        list.as_array().expect("a list").iter().filter_map(|e| e["who"].as_str()).collect();
+    let expected = ["session by link", "token:admin (admin)", "session of token admin (admin)"];
+    assert_eq!(who[..3], expected);
+    for (target, markup) in [
+        ("/access/changes", "<bdi>token "),
+        ("/access/changes", "by <bdi>session of token admin (admin)</bdi>"),
+        ("/access", "<bdi>\u{202e}x</bdi>"),
+        ("/access", "Revoke the token \u{2068}\u{202e}x\u{2069}?"),
+    ] {
+        let page = bench.ask_as(Some(ADMIN), "GET", target).send().await;
+        let text = String::from_utf8(page.body).expect("text");
+        assert!(text.contains(markup), "{target}: {text}");
+    }
+    bench.stop().await;
+}
+
+#[tokio::test]
 async fn probes_tell_liveness_readiness_and_numbers() {
     let bench = Bench::start_with(|c| c.metrics_public = true).await;
     assert_eq!(bench.put("/files/s/a", &[1; 1000]).await.status, 201);

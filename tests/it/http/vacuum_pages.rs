@@ -275,3 +275,32 @@ async fn the_vacuum_is_for_admins_and_unknown_runs_are_not_found() {
     assert_eq!(get.status, 405);
     bench.stop().await;
 }
+
+#[tokio::test]
+async fn the_plan_has_its_warnings_on_every_page_and_one_file_is_one() {
+    let bench = populating(0).await;
+    let archive = Policy { write_only: true, ..Policy::default() };
+    bench.put("/files/s/only", b"12345").await;
+    bench.link("s", "main", Some(100), archive).await;
+    for target in ["/vacuum/plan", "/fragments/vacuum/plan"] {
+        let markup = page(&bench, target).await;
+        has(&markup, &["1 file (5 B) of scope s is only in stores that it cannot read"]);
+    }
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_long_history_is_shown_in_part_until_all_is_asked_for() {
+    let bench = populating(0).await;
+    for _ in 0..25 {
+        enter(&bench, Outcome::Complete, Vec::new()).await;
+    }
+    let rows = |markup: &str| markup.matches("<a href=\"/vacuum/runs/").count();
+    let short = page(&bench, "/vacuum").await;
+    assert_eq!(rows(&short), 20, "{short}");
+    has(&short, &["Show all 25"]);
+    let all = page(&bench, "/vacuum?all").await;
+    assert_eq!(rows(&all), 25);
+    assert!(!all.contains("Show all"));
+    bench.stop().await;
+}

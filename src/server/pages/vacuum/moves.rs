@@ -32,7 +32,8 @@ impl Filter {
     pub fn of(visit: &Visit) -> Result<Self, Failure> {
         let text = |name| Some(visit.get(name).trim().to_owned()).filter(|text| !text.is_empty());
         let actions = [MoveAction::Copy, MoveAction::Move, MoveAction::Remove];
-        let named = |name: String| match actions.into_iter().find(|one| word(*one) == name) {
+        let named = |name: String| match actions.into_iter().find(|one| show::action(*one) == name)
+        {
             Some(action) => Ok(action),
             None => Err(Failure::invalid(
                 "malformed-query",
@@ -63,7 +64,7 @@ impl Filter {
     /// The parameters that ask for this, and for a page of it.
     fn query(&self, page: usize) -> String {
         let mut query = String::new();
-        let action = self.action.map(|action| word(action).to_owned());
+        let action = self.action.map(|action| show::action(action).to_owned());
         let all =
             [("action", &action), ("scope", &self.scope), ("from", &self.from), ("to", &self.to)];
         for (name, value) in all {
@@ -80,7 +81,7 @@ impl Filter {
     fn form(&self) -> Form {
         let text = |value: &Option<String>| value.clone().unwrap_or_default();
         Form::default()
-            .with("action", self.action.map(word).unwrap_or_default())
+            .with("action", self.action.map(show::action).unwrap_or_default())
             .with("scope", text(&self.scope))
             .with("from", text(&self.from))
             .with("to", text(&self.to))
@@ -91,15 +92,6 @@ fn push(query: &mut String, name: &str, value: &str) {
     let joint = if query.is_empty() { '?' } else { '&' };
     let done = write!(query, "{joint}{name}={value}");
     debug_assert!(done.is_ok(), "a string takes everything");
-}
-
-/// The action in the address and in the tables.
-pub fn word(action: MoveAction) -> &'static str {
-    match action {
-        MoveAction::Copy => "copy",
-        MoveAction::Move => "move",
-        MoveAction::Remove => "remove",
-    }
 }
 
 /// All moves of one action between one pair of stores.
@@ -149,7 +141,7 @@ fn pair(groups: &[MoveGroup], base: &str) -> Option<Pair> {
     let filter =
         Filter { action: Some(first.action), scope: None, from: from.clone(), to: to.clone() };
     let href = format!("{base}{}#files", filter.query(1));
-    Some(Pair { action: word(first.action), from, to, count, href, shares, more })
+    Some(Pair { action: show::action(first.action), from, to, count, href, shares, more })
 }
 
 /// The sums of moves that nobody summed up yet.
@@ -226,7 +218,7 @@ impl Moves {
             name: names.get(&step.digest).cloned(),
             digest: step.digest,
             size: step.size,
-            action: word(step.action),
+            action: show::action(step.action),
             from: step.from.clone(),
             to: step.to.clone(),
             reason: step.reason.clone(),
@@ -278,9 +270,9 @@ impl Moves {
             return shown;
         }
         format!(
-            "{shown}, among the {} that are listed of {} moves",
+            "{shown}, among the {} that are listed of {}",
             count(self.kept),
-            show::number(self.total)
+            show::plural(self.total, "move")
         )
     }
 
