@@ -36,7 +36,9 @@ impl Maintenance {
             return Err(SweepError::Unavailable(why));
         }
         self.transfer.stores.look(store).await;
-        self.recheck(store).await?;
+        if let Some(error) = self.recheck(store).await?.failed {
+            return Err(unavailable(error));
+        }
         tracing::info!(store = %config.name, adopted = report.adopted, missing = report.missing,
             "a store was reconciled");
         Ok(report)

@@ -156,11 +156,7 @@ struct Rooms {
 }
 
 impl Rooms {
-    fn new(
-        app: &App,
-        topology: &Topology,
-        leaving: StoreId,
-    ) -> Result<Self, OpError> {
+    fn new(app: &App, topology: &Topology, leaving: StoreId) -> Result<Self, OpError> {
         let (mut left, mut absent) = (BTreeMap::new(), BTreeSet::new());
         for store in topology.stores.values().filter(|s| s.id != leaving) {
             if !app.transfer.stores.last_seen(store.id).is_available() {
@@ -303,13 +299,16 @@ fn scope_advice(
     if short.is_some() && !away.is_empty() {
         let names: Vec<String> = away.iter().map(|l| topology.store_name(l.store)).collect();
         all.extend(names.iter().map(|name| {
-            format!("`hayloft store check {name}`: {name} is unavailable, so nothing fits there now")
+            format!(
+                "`hayloft store check {name}`: {name} is unavailable, so nothing fits there now"
+            )
         }));
         if there.is_empty() {
             return all;
         }
     }
-    let best = there.first().and_then(|l| Some((l, topology.stores.get(&l.store)?)));
+    let best =
+        there.first().or(away.first()).and_then(|l| Some((l, topology.stores.get(&l.store)?)));
     match (best, need.unreadable.is_zero(), short) {
         (None, false, _) => all.push(format!(
             "`{manage} add-store STORE`: scope {} has no other store that takes files",

@@ -163,9 +163,7 @@ impl Lane {
     async fn answer<T>(&self, job: JoinHandle<Result<T, StoreError>>) -> Result<T, StoreError> {
         match tokio::time::timeout(self.0.silence, job).await {
             Ok(joined) => finished(joined),
-            Err(_) => {
-                Err(unanswered(&format!("no answer for {} s", self.0.silence.as_secs())))
-            }
+            Err(_) => Err(unanswered(&format!("no answer for {} s", self.0.silence.as_secs()))),
         }
     }
 }

@@ -94,13 +94,7 @@ impl OpenStore {
             ended: 0,
             silent: false,
         };
-        Arc::new(Self {
-            id,
-            backend,
-            config,
-            seen: Mutex::new(seen),
-            looking: Arc::default(),
-        })
+        Arc::new(Self { id, backend, config, seen: Mutex::new(seen), looking: Arc::default() })
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -167,9 +161,8 @@ impl OpenStore {
     fn set_silent(&self, now: Timestamp, name: &str) {
         if !matches!(self.state(), HealthState::Unavailable(_)) {
             let seconds = SILENCE.as_secs();
-            let why = format!(
-                "no answer for {seconds} s: is the endpoint reachable and the disk well?"
-            );
+            let why =
+                format!("no answer for {seconds} s: is the endpoint reachable and the disk well?");
             self.set(HealthState::Unavailable(why), now, name);
         }
         self.seen().silent = true;
@@ -343,11 +336,7 @@ impl OpenStores {
         open.state()
     }
 
-    fn judge(
-        &self,
-        id: StoreId,
-        answer: Result<Option<Marker>, StoreError>,
-    ) -> HealthState {
+    fn judge(&self, id: StoreId, answer: Result<Option<Marker>, StoreError>) -> HealthState {
         let settings = self.catalogue.settings();
         let Some(store) = settings.topology.stores.get(&id) else {
             return HealthState::Unavailable("the store was deleted".to_owned());
@@ -364,9 +353,7 @@ impl OpenStores {
                 store.backend.location(),
                 store.name
             )),
-            Ok(Some(found))
-                if found == expected || self.is_tolerated(&found, &expected, id) =>
-            {
+            Ok(Some(found)) if found == expected || self.is_tolerated(&found, &expected, id) => {
                 HealthState::Ok
             }
             Ok(Some(found)) => HealthState::Foreign(foreign(&found, &expected, store)),

@@ -47,7 +47,7 @@ pub use health::{HealthState, OpenStore, OpenStores, RAISING, marker_of};
 pub use ingest::Admission;
 pub use locks::{KeyGuard, KeyLocks, Pin, Pins};
 pub use reap::{ReapSummary, Reaped};
-pub use remove::{Kept, Removal};
+pub use remove::{Confirmed, Kept, Removal};
 pub use staging::StagedBody;
 pub use upload::{Committed, Condition, Declared, UploadError, UploadRequest};
 pub use urls::{IssuedUrls, ProxiedRead};

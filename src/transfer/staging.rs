@@ -300,9 +300,7 @@ impl Pipe {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<JoinHandle<T>, UploadError> {
         match &self.lane {
-            Some(lane) => {
-                lane.start(work).await.map_err(|e| UploadError::Staging(e.to_string()))
-            }
+            Some(lane) => lane.start(work).await.map_err(|e| UploadError::Staging(e.to_string())),
             None => Ok(tokio::task::spawn_blocking(work)),
         }
     }

@@ -155,7 +155,11 @@ async fn what_was_put_is_read_back(store: &dyn Backend, _: Option<&Foreign>) {
         assert!(get(store, &digest).await == content, "{len} bytes");
         let stat = store.stat(&digest).await.expect("answers").expect("there");
         assert_eq!(stat.size, len as u64);
-        assert!(stat.modified.is_some_and(|at| at.seconds() > 1_700_000_000), "{:?}", stat.modified);
+        assert!(
+            stat.modified.is_some_and(|at| at.seconds() > 1_700_000_000),
+            "{:?}",
+            stat.modified
+        );
     }
 }
 

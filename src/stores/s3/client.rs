@@ -274,7 +274,11 @@ impl Client {
         if let Some(range) = call.range.as_deref() {
             // Without it the provider would send the whole object.
             let value = HeaderValue::from_str(range).map_err(|e| {
-                Trouble::new(Kind::Object, format!("the range {range} cannot be asked for: {e}"), "")
+                Trouble::new(
+                    Kind::Object,
+                    format!("the range {range} cannot be asked for: {e}"),
+                    "",
+                )
             })?;
             headers.insert(RANGE, value);
         }
