@@ -21,7 +21,7 @@ use super::gather::{Scene, View, blocking};
 use super::last::{Finding, archived, lost, marked_in};
 use super::live::{action_of, view_of};
 use super::preview::{PreviewError, Turn};
-use super::recheck::Back;
+use super::recheck::{Back, Proof};
 use super::run::{dry, error_of, kept_for};
 use super::{Maintenance, run::Looked};
 
@@ -107,9 +107,13 @@ impl Maintenance {
         let mut back = Vec::new();
         for store in &looked.usable {
             let mut after = None;
-            while let Some((last, found)) = self.find_missing(topology, *store, after).await? {
-                after = Some(last);
-                back.extend(found);
+            // The run itself reads them; a plan is made again and again.
+            while let Some(found) = self.find_missing(topology, *store, after, Proof::Size).await? {
+                after = Some(found.last);
+                back.extend(found.back);
+                if found.failed.is_some() {
+                    break;
+                }
             }
         }
         Ok((looked, back))
