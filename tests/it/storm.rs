@@ -127,7 +127,8 @@ async fn storm(seed: u64) {
 
 #[tokio::test]
 async fn storms_of_failures_lose_nothing_and_settle() {
-    let seeds = std::env::var("HAYLOFT_STORMS").ok().and_then(|n| n.parse().ok()).unwrap_or(12);
+    let seeds =
+        std::env::var("HAYLOFT_TEST_STORMS").ok().and_then(|n| n.parse().ok()).unwrap_or(12);
     for seed in 1..=seeds {
         storm(seed).await;
     }

@@ -204,7 +204,7 @@ pub fn run_to_the_end(model: &mut Model) {
 }
 
 /// Plays a failure again: the bytes that its test printed, in hexadecimal digits.
-const REPLAY: &str = "HAYLOFT_REPLAY";
+const REPLAY: &str = "HAYLOFT_TEST_REPLAY";
 
 /// Draws up to `most` bytes for `play`, all of them in every other case, as many cases as
 /// `PROPTEST_CASES` says. A failure is made small, played again and told step by step.
