@@ -3,6 +3,7 @@
 mod access;
 mod bench;
 mod connections;
+mod door_pages;
 mod limits;
 mod reads;
 mod scope_pages;
