@@ -4,6 +4,7 @@ mod access;
 mod bench;
 mod connections;
 mod document;
+mod door_pages;
 mod limits;
 mod reads;
 mod scope_pages;
