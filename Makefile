@@ -53,9 +53,9 @@ test: check tools
 
 test-all: test schemathesis storms
 
-# HAYLOFT_STORMS is the number of random storms that one test goes through.
+# HAYLOFT_TEST_STORMS is the number of random storms that one test goes through.
 storms: tools
-	HAYLOFT_STORMS=300 PROPTEST_CASES=5000 $(CARGO) test --locked --test it -- storm:: lives:: planner::
+	HAYLOFT_TEST_STORMS=300 PROPTEST_CASES=5000 $(CARGO) test --locked --test it -- storm:: lives:: planner::
 
 # SECONDS_PER_RUN: the whole of it. Its own environment: other pins than the rest of the tools.
 SCHEMATHESIS := $(TOOLS)/schemathesis

@@ -35,13 +35,15 @@
 //!   say.
 //!
 //! Who may use whom: `domain` <- `planner` | `catalogue` | `stores` <- `transfer` <- `maintenance`
-//! <- `ops` <- `server` <- `cli`; `tests/it/tidy.rs` enforces it.
+//! <- `ops` <- `server` <- `cli`; [`api`], [`clock`] and [`random`] are ground for all that do I/O.
+//! `tests/it/tidy.rs` enforces it.
 //!
 //! # Invariants
 //!
 //! 1. A row says `present` only after the bytes are durable; bytes go only after `deleting` is durable.
-//! 2. A replica is given up only in a write transaction that finds it removable, with another
-//!    readable replica that its store confirmed in the same run.
+//! 2. A replica of a file that a scope has is given up only in a write transaction that finds it
+//!    removable, with another readable replica that its store confirmed in the same run; the only
+//!    exception is an administrator's `store delete --force`.
 //! 3. A hard limit counts everything that may lie in a store, promised bytes included.
 //! 4. Absence is believed only of a store whose marker was read; nothing is deleted in a store whose
 //!    marker is not ours and at our generation.

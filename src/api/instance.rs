@@ -155,6 +155,25 @@ pub struct VerifyFinding {
     pub digest: Digest,
     pub store: Option<String>,
     pub detail: String,
+    /// The first few names of the file. None when it has only deleted ones, or none as an orphan.
+    #[serde(default)]
+    pub entries: Vec<FileName>,
+}
+
+/// What a file is called.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FileName {
+    pub scope: String,
+    pub path: String,
+}
+
+/// How many of each kind verify found: lists end at 10,000.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct VerifyTotals {
+    pub lost: u64,
+    pub missing: u64,
+    pub corrupt: u64,
+    pub orphans: u64,
 }
 
 /// A counter that differs from the recount.
@@ -179,8 +198,13 @@ pub struct VerifyReport {
     pub counters: Vec<CounterFinding>,
     /// Bytes that no row names.
     pub orphans: Vec<VerifyFinding>,
+    #[serde(default)]
+    pub totals: VerifyTotals,
     pub pending_deletes: u64,
+    /// Stores that could not be asked, and the replicas in them, of which nothing is known.
     pub unavailable: Vec<String>,
+    #[serde(default)]
+    pub unchecked_replicas: u64,
     pub repaired: u64,
 }
 

@@ -94,12 +94,15 @@ pub enum LinkState {
     Active,
 }
 
-/// Files of a draining link that another scope keeps there.
+/// Files of a draining link that another scope keeps there, those that are not deleted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Retained {
     pub scope: String,
     pub files: u64,
     pub bytes: u64,
+    /// There are too many files to look at all of them: so many or more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub at_least: bool,
 }
 
 /// A link as shown.

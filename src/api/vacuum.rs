@@ -154,6 +154,11 @@ impl Preview {
         found.unwrap_or_else(|| StoreEffect { store: name.to_owned(), ..StoreEffect::default() })
     }
 
+    /// Whether all its moves are listed.
+    pub fn is_whole(&self) -> bool {
+        self.run.moves.as_ref().map_or(0, Vec::len) as u64 == self.moves_total
+    }
+
     /// The same without its moves.
     #[must_use]
     pub fn in_sums(&self) -> Self {

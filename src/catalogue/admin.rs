@@ -203,7 +203,7 @@ impl Tx<'_> {
     pub fn append_audit(&mut self, record: &AuditRecord) -> Result<(), CatalogueError> {
         let id = self.next_id("next_audit")?;
         self.audit.insert(id, records::encode_json(record)?.as_slice())?;
-        self.audit.retain_in(..id.saturating_sub(AUDIT_KEPT), |_, _| false)?;
+        self.audit.retain_in(..=id.saturating_sub(AUDIT_KEPT), |_, _| false)?;
         Ok(())
     }
 

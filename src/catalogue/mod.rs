@@ -9,6 +9,7 @@
 
 mod admin;
 mod browse;
+mod changes;
 mod codec;
 mod counters;
 mod last_use;
@@ -30,6 +31,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 pub use admin::{AuditRecord, Session, SessionKind, Token, UrlHorizon};
 pub use browse::{Items, Listed};
+pub use changes::{Changes, Mark};
 pub use counters::{Counter, contributions, hard_bytes};
 pub use last_use::LastUses;
 pub use ledger::{Ledger, Promise, Reservation};
@@ -118,6 +120,7 @@ pub struct Catalogue {
     settings: Arc<RwLock<Arc<Settings>>>,
     ledger: Arc<Ledger>,
     last_uses: LastUses,
+    changes: Arc<Changes>,
     writer: writer::Writer,
     instance: String,
 }
@@ -148,6 +151,11 @@ impl Catalogue {
 
     pub fn last_uses(&self) -> &LastUses {
         &self.last_uses
+    }
+
+    /// Which files were changed of late.
+    pub fn changes(&self) -> &Changes {
+        &self.changes
     }
 
     /// A consistent view as of the last commit. Drop it before any I/O.

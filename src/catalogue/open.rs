@@ -14,7 +14,7 @@ use super::counters::{Counter, STATES};
 use super::snapshot::Snapshot;
 use super::upgrade::{self, FORMAT};
 use super::writer::{SharedDatabase, Writer, WriterState, ballast_path};
-use super::{Catalogue, CatalogueError, LastUses, Ledger, Settings, records};
+use super::{Catalogue, CatalogueError, Changes, LastUses, Ledger, Settings, records};
 use crate::clock::Clock;
 use crate::domain::{ReplicaState, Timestamp};
 
@@ -47,10 +47,12 @@ impl Catalogue {
         let database = Arc::new(SharedDatabase::new(path.to_owned(), options.cache, database));
         let settings = Arc::new(RwLock::new(Arc::new(loaded.settings)));
         let ledger = Arc::new(loaded.ledger);
+        let changes = Arc::new(Changes::default());
         let writer = Writer::start(WriterState {
             database: Arc::clone(&database),
             settings: Arc::clone(&settings),
             ledger: Arc::clone(&ledger),
+            changes: Arc::clone(&changes),
             clock: options.clock.clone(),
             last_created: loaded.last_created,
         })?;
@@ -61,6 +63,7 @@ impl Catalogue {
             settings,
             ledger,
             last_uses: LastUses::default(),
+            changes,
             writer,
             instance: loaded.instance,
         }))

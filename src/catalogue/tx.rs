@@ -11,7 +11,7 @@ use super::ledger::Promise;
 use super::tables;
 use super::{CatalogueError, Holders, Settings, records};
 use crate::api::Count;
-use crate::domain::{File, ReplicaState, ScopeId, StoreId, Timestamp, Topology};
+use crate::domain::{File, FileId, ReplicaState, ScopeId, StoreId, Timestamp, Topology};
 
 pub(super) type Bytes<'t, K> = Table<'t, K, &'static [u8]>;
 
@@ -46,6 +46,8 @@ pub struct Tx<'t> {
     pub(super) settings: Arc<Settings>,
     pub(super) settings_changed: bool,
     used: Vec<Arc<Promise>>,
+    /// Files whose places or scopes were changed.
+    pub(super) moved: Vec<FileId>,
     now: Timestamp,
     /// Creation time of the newest file.
     last_created: Timestamp,
@@ -58,6 +60,8 @@ pub(super) struct Published {
     pub settings: Option<Arc<Settings>>,
     pub totals: Vec<(StoreId, u64)>,
     pub used: Vec<Arc<Promise>>,
+    /// Files whose places or scopes were changed.
+    pub files: Vec<FileId>,
     pub last_created: Timestamp,
 }
 
@@ -96,6 +100,7 @@ impl<'t> Tx<'t> {
             settings,
             settings_changed: false,
             used: Vec::new(),
+            moved: Vec::new(),
             now,
             last_created,
             dirty: false,
@@ -253,6 +258,7 @@ impl<'t> Tx<'t> {
         }
         let settings = self.settings_changed.then(|| Arc::clone(&self.settings));
         let used = std::mem::take(&mut self.used);
-        Ok(Published { settings, totals, used, last_created: self.last_created })
+        let files = std::mem::take(&mut self.moved);
+        Ok(Published { settings, totals, used, files, last_created: self.last_created })
     }
 }

@@ -61,6 +61,10 @@ impl Tx<'_> {
     pub fn put_file(&mut self, file: &File) -> Result<(), CatalogueError> {
         self.dirty = true;
         let old = self.file(file.id)?;
+        let is_same = |o: &File| (&o.replicas, &o.members) == (&file.replicas, &file.members);
+        if !old.as_ref().is_some_and(is_same) {
+            self.moved.push(file.id);
+        }
         self.recount(old.as_ref(), Some(file))?;
         self.index_replicas(old.as_ref(), Some(file))?;
         if file.members.is_empty() && file.replicas.is_empty() {

@@ -14,7 +14,7 @@ use redb::{Database, ReadTransaction, ReadableDatabase};
 use tokio::sync::{mpsc, oneshot};
 
 use super::tx::{Published, Tx};
-use super::{CatalogueError, Ledger, Settings, open};
+use super::{CatalogueError, Changes, Ledger, Settings, open};
 use crate::clock::Clock;
 use crate::domain::Timestamp;
 
@@ -94,6 +94,7 @@ pub struct WriterState {
     pub database: Arc<SharedDatabase>,
     pub settings: Arc<RwLock<Arc<Settings>>>,
     pub ledger: Arc<Ledger>,
+    pub changes: Arc<Changes>,
     pub clock: Clock,
     /// Creation time of the newest file.
     pub last_created: Timestamp,
@@ -260,6 +261,7 @@ fn publish(state: &WriterState, published: Published) {
         *state.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
     }
     state.ledger.settle(&published.totals, &published.used);
+    state.changes.note(&published.files);
 }
 
 /// Test hook and tool for `open`: the path that belongs to the database file.

@@ -1,7 +1,7 @@
 //! Who may work on the catalogue without a server.
 
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Refuses everyone but the owner of `data_dir`: files made by another user would be closed to
 /// the server later (SPEC 9).
@@ -18,11 +18,23 @@ pub fn check_owner(data_dir: &Path) -> Result<(), String> {
     ))
 }
 
+/// The configuration that the environment names: `sudo` would lose it.
+fn config_of_environment() -> Option<PathBuf> {
+    let named_here = |word: std::ffi::OsString| word.to_string_lossy().starts_with("--config");
+    if std::env::args_os().any(named_here) {
+        return None;
+    }
+    // Another user may be elsewhere.
+    std::path::absolute(std::env::var_os("HAYLOFT_CONFIG")?).ok()
+}
+
 /// This process's command line, to be typed as another user.
 pub fn same_command_as(user: &str) -> String {
+    let config = config_of_environment();
     let words = std::env::args_os().skip(1).map(|word| quoted(&word.to_string_lossy()));
     let words: Vec<String> = words.collect();
-    format!("sudo -u {user} hayloft {}", words.join(" "))
+    let config = config.map(|file| format!("--config {} ", quoted(&file.to_string_lossy())));
+    format!("sudo -u {user} hayloft {}{}", config.unwrap_or_default(), words.join(" "))
 }
 
 /// The name of the user who owns `path`; `root` when that cannot be told.
@@ -38,6 +50,12 @@ pub fn quoted(word: &str) -> String {
     } else {
         format!("'{}'", word.replace('\'', r"'\''"))
     }
+}
+
+/// The same for an argument that may look like an option.
+pub fn argument(word: &str) -> String {
+    let dashes = if word.starts_with('-') { "-- " } else { "" };
+    format!("{dashes}{}", quoted(word))
 }
 
 fn user_name(uid: u32) -> String {
@@ -62,6 +80,8 @@ mod tests {
         assert_eq!(quoted("a-b/c"), "a-b/c");
         assert_eq!(quoted("it's"), r"'it'\''s'");
         assert_eq!(quoted(""), "''");
+        assert_eq!(argument("x; touch y"), "'x; touch y'");
+        assert_eq!(argument("-x"), "-- -x");
     }
 
     #[test]

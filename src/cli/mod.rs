@@ -43,8 +43,11 @@ impl Ended {
     }
 }
 
-/// Enough for the disk, and a bound on memory: each thread that reads holds a buffer.
-const BLOCKING_THREADS: usize = 64;
+/// Threads that may wait for a disk. They are begun when needed and end when idle. A local store takes
+/// at most 64 of them, and 65 more for copies into it and the look at its marker (`stores::local`): two
+/// stores that hang with all their lanes full leave the catalogue and the others more than one store
+/// can use. Memory stays bounded, since what one store reads at once is.
+const BLOCKING_THREADS: usize = 384;
 
 /// The whole program: sets up TLS and the runtime, runs one command line and returns its exit code
 /// (SPEC 9).

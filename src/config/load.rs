@@ -3,18 +3,18 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use toml::{Table, Value};
+use toml::Table;
 
-use super::{Config, values};
+use super::{Config, environment, values};
 
 /// Read when no file is named; its absence means built-in values.
 pub const DEFAULT_FILE: &str = "/etc/hayloft/config.toml";
 
-/// Keys outside a section, which the environment names without `__`.
-const TOP_KEYS: [&str; 5] = ["data_dir", "listen", "admin_socket", "public_url", "metrics_public"];
-
 /// The address of a UNIX socket holds at most 108 bytes, the closing zero included.
 const SOCKET_PATH_MAX: usize = 107;
+
+/// Growth is sampled once a day.
+const DAY: u64 = 86_400;
 
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
@@ -43,20 +43,12 @@ impl Config {
         explicit: Option<&Path>,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
-        let mut table = match explicit {
+        let table = match explicit {
             Some(file) => read(file)?,
             None if Path::new(DEFAULT_FILE).exists() => read(Path::new(DEFAULT_FILE))?,
             None => Table::new(),
         };
-        let mut overrides: Vec<_> = environment.into_iter().filter_map(as_override).collect();
-        overrides.sort();
-        for (variable, keys, text) in overrides {
-            apply(&mut table, &keys, &text)
-                .map_err(|problem| ConfigError::Environment { variable, problem })?;
-        }
-        let mut config: Self = table
-            .try_into()
-            .map_err(|e: toml::de::Error| ConfigError::Contradiction(e.to_string()))?;
+        let mut config = environment::overridden(&table, environment)?;
         config.check().map_err(ConfigError::Contradiction)?;
         if let Some(url) = &mut config.public_url {
             url.truncate(url.trim_end_matches('/').len());
@@ -91,6 +83,7 @@ impl Config {
                         limit, or set schedule = \"off\" for no runs"
                 .to_owned());
         }
+        self.check_forecast()?;
         if self.limits.max_connections == 0 {
             return Err("limits.max_connections: 0 would refuse everyone".to_owned());
         }
@@ -98,6 +91,18 @@ impl Config {
             return Err("limits.cache: the catalogue needs at least 1MiB".to_owned());
         }
         self.check_timeouts()
+    }
+
+    fn check_forecast(&self) -> Result<(), String> {
+        let forecast = self.maintenance.limit_forecast;
+        if forecast.as_secs().is_multiple_of(DAY) {
+            return Ok(());
+        }
+        Err(format!(
+            "maintenance.limit_forecast: {} is no whole number of days: write \"{}d\"",
+            values::show_duration(forecast),
+            forecast.as_secs() / DAY + 1
+        ))
     }
 
     fn check_timeouts(&self) -> Result<(), String> {
@@ -138,45 +143,4 @@ fn located(text: &str, e: &toml::de::Error) -> String {
     let line = text.lines().nth(number - 1).unwrap_or_default();
     let key = line.split('=').next().unwrap_or_default().trim();
     format!("line {number}, {key}: {}", e.message())
-}
-
-/// `HAYLOFT_SECTION__KEY` and `HAYLOFT_KEY` of a top-level key; other names are not ours to judge.
-fn as_override((variable, text): (String, String)) -> Option<(String, Vec<String>, String)> {
-    let name = variable.strip_prefix("HAYLOFT_")?;
-    let keys: Vec<String> = name.split("__").map(str::to_ascii_lowercase).collect();
-    let ours = keys.len() > 1 || TOP_KEYS.contains(&keys[0].as_str());
-    (ours && !name.starts_with("TEST_")).then_some((variable, keys, text))
-}
-
-/// Sets one key: as text if the key takes text, else as the TOML value that the text spells.
-fn apply(table: &mut Table, keys: &[String], text: &str) -> Result<(), String> {
-    let as_text = with_key(table, keys, Value::String(text.to_owned()))?;
-    let problem = match as_text.clone().try_into::<Config>() {
-        Ok(_) => {
-            *table = as_text;
-            return Ok(());
-        }
-        Err(problem) => problem.message().to_owned(),
-    };
-    let Ok(spelled) = format!("value = {text}").parse::<Table>() else { return Err(problem) };
-    let Some(value) = spelled.get("value").filter(|v| !v.is_str()) else { return Err(problem) };
-    let as_value = with_key(table, keys, value.clone())?;
-    as_value.clone().try_into::<Config>().map_err(|e| e.message().to_owned())?;
-    *table = as_value;
-    Ok(())
-}
-
-fn with_key(table: &Table, keys: &[String], value: Value) -> Result<Table, String> {
-    let mut table = table.clone();
-    let Some((last, sections)) = keys.split_last() else { return Ok(table) };
-    let mut at = &mut table;
-    for section in sections {
-        at = at
-            .entry(section.as_str())
-            .or_insert_with(|| Value::Table(Table::new()))
-            .as_table_mut()
-            .ok_or_else(|| format!("{section} is not a section"))?;
-    }
-    at.insert(last.clone(), value);
-    Ok(table)
 }

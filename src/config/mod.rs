@@ -1,5 +1,6 @@
 //! Configuration (SPEC 12): one file, single keys overridden from the environment.
 
+mod environment;
 mod load;
 mod values;
 

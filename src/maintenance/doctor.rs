@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
 
-use crate::api::{Count, CounterFinding, VerifyFinding, VerifyReport};
+use crate::api::{Count, CounterFinding, FileName, VerifyFinding, VerifyReport, VerifyTotals};
 use crate::catalogue::{Catalogue, CatalogueError, Counter, contributions};
 use crate::domain::{File, FileId, Replica, ReplicaState, StoreId, Topology, plural};
 use crate::planner;
@@ -20,8 +20,10 @@ use super::{Maintenance, SweepError};
 const PAGE: usize = 256;
 /// Replicas asked for, or read, at once.
 const AT_ONCE: usize = 16;
-/// Findings of one kind that are listed; the counts in `ok` and the log cover all.
+/// Findings of one kind that are listed; `totals` covers all.
 const LISTED: usize = 10_000;
+/// Names of a file that are told.
+const NAMES: usize = 10;
 
 /// A counter that is wrong, as found in one consistent view.
 #[derive(Debug)]
@@ -78,10 +80,8 @@ impl Maintenance {
         for store in &looked.usable {
             self.list_orphans(*store, &mut report).await?;
         }
-        report.ok = report.lost.is_empty()
-            && report.missing.is_empty()
-            && report.corrupt.is_empty()
-            && report.counters.is_empty();
+        let VerifyTotals { lost, missing, corrupt, orphans: _ } = report.totals;
+        report.ok = lost + missing + corrupt == 0 && report.counters.is_empty();
         Ok(report)
     }
 
@@ -159,6 +159,7 @@ impl Maintenance {
         while let Some(check) = checks.next().await {
             let (file, store, health) = check?;
             report.checked_replicas += u64::from(health != Health::Unknown);
+            report.unchecked_replicas += u64::from(health == Health::Unknown);
             match health {
                 Health::Passing => {
                     let deleting = file.state(store) == Some(ReplicaState::Deleting);
@@ -246,12 +247,16 @@ impl Maintenance {
                 report.repaired += 1;
                 continue;
             }
-            let (list, detail) = match health {
-                Health::Corrupt(detail) => (&mut report.corrupt, detail),
-                _ => (&mut report.missing, "the store does not have it"),
+            let (list, total, detail) = match health {
+                Health::Corrupt(detail) => {
+                    (&mut report.corrupt, &mut report.totals.corrupt, detail)
+                }
+                _ => {
+                    (&mut report.missing, &mut report.totals.missing, "the store does not have it")
+                }
             };
-            let name = self.catalogue().settings().topology.store_name(store);
-            enter(list, file, Some(name), detail);
+            *total += 1;
+            self.enter(list, file, Some(store), detail)?;
         }
         Ok(())
     }
@@ -259,7 +264,38 @@ impl Maintenance {
     fn enter_lost(&self, id: FileId, report: &mut VerifyReport) -> Result<(), CatalogueError> {
         let Some(file) = self.catalogue().snapshot()?.file(id)? else { return Ok(()) };
         if !file.members.is_empty() && file.present().next().is_none() {
-            enter(&mut report.lost, &file, None, "no replica is left: upload the file again");
+            let detail = if file.members.iter().any(|member| member.live > 0) {
+                "no replica is left: upload the file again"
+            } else {
+                "deleted, and no replica is left to bring it back from"
+            };
+            report.totals.lost += 1;
+            self.enter(&mut report.lost, &file, None, detail)?;
+        }
+        Ok(())
+    }
+
+    fn enter(
+        &self,
+        list: &mut Vec<VerifyFinding>,
+        file: &File,
+        store: Option<StoreId>,
+        detail: &str,
+    ) -> Result<(), CatalogueError> {
+        let settings = self.catalogue().settings();
+        let store = store.map(|id| settings.topology.store_name(id));
+        tracing::warn!(digest = %file.digest, store, detail, "verify found something wrong");
+        if list.len() < LISTED {
+            let snapshot = self.catalogue().snapshot()?;
+            let mut entries = Vec::new();
+            for scope in file.scopes() {
+                let name = settings.topology.scope_name(scope);
+                let room = NAMES.saturating_sub(entries.len());
+                let paths = snapshot.paths_of(scope, file.id, room)?.into_iter();
+                entries.extend(paths.map(|p| FileName { scope: name.clone(), path: p.into() }));
+            }
+            let detail = detail.to_owned();
+            list.push(VerifyFinding { digest: file.digest, store, detail, entries });
         }
         Ok(())
     }
@@ -348,21 +384,16 @@ impl Maintenance {
                 return Ok(());
             }
         };
+        report.totals.orphans += survey.orphans;
         let room = LISTED.saturating_sub(report.orphans.len());
         let orphans = survey.first.into_iter().take(room).map(|o| VerifyFinding {
             digest: o.digest,
             store: Some(name.clone()),
+            entries: Vec::new(),
             detail: format!("{} that no row names", plural(o.size, "byte")),
         });
         report.orphans.extend(orphans);
         Ok(())
-    }
-}
-
-fn enter(list: &mut Vec<VerifyFinding>, file: &File, store: Option<String>, detail: &str) {
-    tracing::warn!(digest = %file.digest, store, detail, "verify found something wrong");
-    if list.len() < LISTED {
-        list.push(VerifyFinding { digest: file.digest, store, detail: detail.to_owned() });
     }
 }
 

@@ -21,7 +21,7 @@ use super::gather::{Scene, View, blocking};
 use super::last::{Finding, archived, lost, marked_in};
 use super::live::{action_of, view_of};
 use super::preview::{PreviewError, Turn};
-use super::recheck::Back;
+use super::recheck::{Back, Proof};
 use super::run::{dry, error_of, kept_for};
 use super::{Maintenance, run::Looked};
 
@@ -107,9 +107,13 @@ impl Maintenance {
         let mut back = Vec::new();
         for store in &looked.usable {
             let mut after = None;
-            while let Some((last, found)) = self.find_missing(topology, *store, after).await? {
-                after = Some(last);
-                back.extend(found);
+            // The run itself reads them; a plan is made again and again.
+            while let Some(found) = self.find_missing(topology, *store, after, Proof::Size).await? {
+                after = Some(found.last);
+                back.extend(found.back);
+                if found.failed.is_some() {
+                    break;
+                }
             }
         }
         Ok((looked, back))
@@ -307,18 +311,19 @@ impl<'a> Sketch<'a> {
             driver.executed(&vec![MoveResult::Done; batch.moves.len()]);
         }
         let report = driver.finish(topology);
-        let count = |c: crate::planner::Count| Count { files: c.files, bytes: c.bytes };
+        let live = self.view.live_holders()?;
+        let live = live.into_iter().map(|(scope, held)| (scope, self.overlay.held(scope, held)));
+        let live = live.collect();
         let mut run = self.run;
-        run.copied = count(report.copied);
-        run.moved = count(report.moved);
-        run.removed.files += report.removed.files;
-        run.removed.bytes += report.removed.bytes;
-        run.retained = count(report.retained);
+        run.copied = report.copied;
+        run.moved = report.moved;
+        run.removed.add_all(report.removed);
+        run.retained = report.retained;
         run.warnings = report.retained_for.iter().map(kept_for).collect();
-        run.warnings.extend(archived(self.view, topology)?);
+        run.warnings.extend(archived(&live, topology));
         run.errors = report.errors.iter().map(error_of).collect();
         run.errors.extend(marked_in(&self.overlay, topology)?.into_iter().map(told));
-        run.errors.extend(lost(self.view, topology)?.into_iter().map(told));
+        run.errors.extend(lost(&live, topology).into_iter().map(told));
         let groups = self.sink.groups(topology);
         run.moves = Some(self.sink.kept);
         Ok(Planned { run, groups, total: self.sink.total })

@@ -17,7 +17,7 @@ use crate::stores::StoreError;
 use crate::transfer::{CopyError, Granted, Intent, Kept, Reaped, Removal, Transfer};
 
 use super::gather::Scene;
-use super::live::{Live, Trouble};
+use super::live::{Live, Trouble, Wish};
 use super::pace::{Pulse, Throttle, metered};
 use super::sane;
 use super::trouble::Troubles;
@@ -234,7 +234,11 @@ impl Executor {
             let arrived = || release(&slot);
             let copied = me.transfer.fulfil(&granted, arrived, &wrap).await;
             // A failure is noted before the next transfer begins.
-            let copied = copied.map_err(|error| me.copy_failed(&granted, &settings, error));
+            let copied = copied.map_err(|error| match me.live.wish() {
+                // Cut short on purpose: the run goes on after the next start.
+                Wish::Stop => Ok(MoveResult::Skipped),
+                Wish::Go | Wish::Pause | Wish::Cancel => me.copy_failed(&granted, &settings, error),
+            });
             release(&slot);
             copied
         };
@@ -308,8 +312,14 @@ impl Executor {
             unavailable: Arc::clone(&scene.unavailable),
             deferred: Arc::clone(&scene.deferred),
         };
+        // Each store is waited for by itself, so that who does not answer is known.
+        let confirmed = self.transfer.confirm_others(&removal, self.patience).await?;
+        let silent = confirmed.silent.clone();
+        for other in &silent {
+            self.no_answer(Some(*other), &scene.settings);
+        }
         let transfer = Arc::clone(&self.transfer);
-        let removing = async move { transfer.give_up(removal).await };
+        let removing = async move { transfer.give_up(removal, confirmed).await };
         let job = tokio::spawn(removing.in_current_span());
         let given_up = match tokio::time::timeout(self.patience, job).await {
             Ok(Ok(given_up)) => given_up,
@@ -344,7 +354,10 @@ impl Executor {
             }
             Err(why @ Kept::Pinned(_)) => {
                 tracing::debug!(store = name(), digest = %step.digest, %why, "a removal is skipped");
-                self.unconfirmed(step, store, scene)
+                match silent.first() {
+                    Some(other) => Ok(self.no_answer(Some(*other), &scene.settings)),
+                    None => self.unconfirmed(step, store, scene),
+                }
             }
         }
     }

@@ -9,6 +9,7 @@ use crate::domain::{File, ReplicaState, StoreId, Timestamp, Topology};
 
 use super::Maintenance;
 use super::live::{Live, Trouble};
+use super::recheck::Rechecked;
 use super::run::Looked;
 
 /// Tombstones that share a commit, and files in one page.
@@ -34,9 +35,15 @@ impl Maintenance {
             let name = self.catalogue().settings().topology.store_name(*store);
             live.enter("finish", None, Some(name.clone()));
             self.finish_deletions(live, *store, &name).await?;
-            let back = self.recheck(*store).await?;
+            let Rechecked { back, failed } = self.recheck(*store).await?;
             if back > 0 {
                 live.warn(format!("{back} missing replicas are back in {name}"));
+            }
+            if let Some(error) = failed {
+                let cause = format!("missing replicas were not all looked for: {error}");
+                let trouble =
+                    Trouble { phase: "finish", scope: None, store: Some(&name), cause: &cause };
+                live.error(trouble, Count::default(), &[]);
             }
         }
         live.enter("expire", None, None);

@@ -9,6 +9,8 @@ use crate::catalogue::{self, Catalogue, CatalogueError, Counter, Holders, Settin
 use crate::domain::{File, FileId, ReplicaState, ScopeId, StoreId, Timestamp};
 use crate::planner::{Count, Snapshot, Usage, World};
 
+use super::last::LiveHolders;
+
 /// A fresh snapshot with unwritten last uses and promised room. Short-lived: never kept across I/O.
 #[derive(Debug)]
 pub struct View {
@@ -46,6 +48,15 @@ impl View {
     /// A scope's files by the stores that hold them.
     pub fn holders_of(&self, scope: ScopeId) -> Result<&[Holders], CatalogueError> {
         Ok(self.holders()?.get(&scope).map_or(&[], Vec::as_slice))
+    }
+
+    /// The files of each scope that are not deleted, by the stores that have them.
+    pub fn live_holders(&self) -> Result<LiveHolders, CatalogueError> {
+        let of_scope = |all: &Vec<Holders>| {
+            let live = all.iter().filter(|held| held.live);
+            live.map(|held| (held.stores.clone(), held.count)).collect()
+        };
+        Ok(self.holders()?.iter().map(|(scope, all)| (*scope, of_scope(all))).collect())
     }
 
     fn sum(

@@ -1,9 +1,11 @@
 //! Phases 7 and 8 of a run: sweep orphans, report what is missing, corrupt or lost (SPEC 7).
 
+use std::collections::BTreeMap;
+
 use crate::api::Count;
 use crate::catalogue::CatalogueError;
 use crate::domain::{ByteSize, Digest, ReplicaState, ScopeId, StoreId, Topology, plural};
-use crate::planner::{self, Snapshot};
+use crate::planner::Snapshot;
 
 use super::executor::Executor;
 use super::gather::{View, blocking};
@@ -66,8 +68,9 @@ impl Maintenance {
                 let page = view.snapshot.marked(state, store, None, SHOWN_DIGESTS)?;
                 Ok(page.into_iter().map(|f| f.digest).collect())
             })?;
-            found.extend(lost(&view, &settings.topology)?);
-            Ok((found, archived(&view, &settings.topology)?))
+            let live = view.live_holders()?;
+            found.extend(lost(&live, &settings.topology));
+            Ok((found, archived(&live, &settings.topology)))
         });
         let (found, warnings) = found.await?;
         for finding in found {
@@ -120,7 +123,6 @@ pub(super) fn marked_in<S: Snapshot>(
     for store in topology.stores_by_name() {
         let count = snapshot.marked_count(store.id)?;
         if count.files > 0 {
-            let count = Count { files: count.files, bytes: count.bytes };
             let cause = "replicas are missing or corrupt: run `hayloft verify`";
             let store = Some(store.name.to_string());
             found.push(Finding { scope: None, store, cause, count, digests: Vec::new() });
@@ -129,27 +131,30 @@ pub(super) fn marked_in<S: Snapshot>(
     Ok(found)
 }
 
+/// The files of each scope that are not deleted, by the stores that have them.
+pub(super) type LiveHolders = BTreeMap<ScopeId, BTreeMap<Vec<StoreId>, Count>>;
+
 /// Files of a scope that no store has.
-pub(super) fn lost(view: &View, topology: &Topology) -> Result<Vec<Finding>, CatalogueError> {
+pub(super) fn lost(live: &LiveHolders, topology: &Topology) -> Vec<Finding> {
     let mut found = Vec::new();
     for scope in topology.scopes_by_name() {
-        let count = sum(view, scope.id, <[StoreId]>::is_empty)?;
+        let count = sum(live, scope.id, <[StoreId]>::is_empty);
         if !count.is_zero() {
             let cause = "files have no replica left: upload them again";
             let scope = Some(scope.name.to_string());
             found.push(Finding { scope, store: None, cause, count, digests: Vec::new() });
         }
     }
-    Ok(found)
+    found
 }
 
 /// Files of a scope whose only replicas are in stores that it may not read: no error, since that is
 /// how archives are used, but a download says 409.
-pub(super) fn archived(view: &View, topology: &Topology) -> Result<Vec<String>, CatalogueError> {
+pub(super) fn archived(live: &LiveHolders, topology: &Topology) -> Vec<String> {
     let mut warnings = Vec::new();
     for scope in topology.scopes_by_name() {
         let reads = |s: &StoreId| topology.link(scope.id, *s).is_some_and(|l| !l.policy.write_only);
-        let count = sum(view, scope.id, |stores| !stores.is_empty() && !stores.iter().any(reads))?;
+        let count = sum(live, scope.id, |stores| !stores.is_empty() && !stores.iter().any(reads));
         if !count.is_zero() {
             let (files, bytes) = (plural(count.files, "file"), ByteSize(count.bytes));
             let are = if count.files == 1 { "is" } else { "are" };
@@ -160,18 +165,12 @@ pub(super) fn archived(view: &View, topology: &Topology) -> Result<Vec<String>, 
             ));
         }
     }
-    Ok(warnings)
+    warnings
 }
 
-fn sum(
-    view: &View,
-    scope: ScopeId,
-    wanted: impl Fn(&[StoreId]) -> bool,
-) -> Result<Count, CatalogueError> {
-    let mut count = planner::Count::default();
-    for holders in view.holders_of(scope)?.iter().filter(|h| h.live && wanted(&h.stores)) {
-        count.files = count.files.saturating_add(holders.count.files);
-        count.bytes = count.bytes.saturating_add(holders.count.bytes);
-    }
-    Ok(Count { files: count.files, bytes: count.bytes })
+fn sum(live: &LiveHolders, scope: ScopeId, wanted: impl Fn(&[StoreId]) -> bool) -> Count {
+    let mut sum = Count::default();
+    let held = live.get(&scope).into_iter().flatten();
+    held.filter(|(stores, _)| wanted(stores)).for_each(|(_, count)| sum.add_all(*count));
+    sum
 }

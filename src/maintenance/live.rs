@@ -250,7 +250,9 @@ impl Live {
         self.run.send_modify(|run| {
             for (i, (step, result)) in batch.moves.iter().zip(results).enumerate() {
                 let count = match (result, step.action) {
-                    (MoveResult::Done, Action::Copy) if is_completed(batch, results, i) => continue,
+                    (MoveResult::Done, Action::Copy) if batch.is_completed_later(results, i) => {
+                        continue;
+                    }
                     (MoveResult::Done | MoveResult::Copied, Action::Copy)
                     | (MoveResult::Copied, Action::Move) => &mut run.copied,
                     (MoveResult::Done, Action::Move) => &mut run.moved,
@@ -375,16 +377,6 @@ pub fn view_of(step: &Move, topology: &Topology) -> MoveView {
         to: step.to.map(store),
         reason: step.reason.to_string(),
     }
-}
-
-fn is_completed(batch: &Batch, results: &[MoveResult], at: usize) -> bool {
-    let file = batch.moves[at].file;
-    batch
-        .moves
-        .iter()
-        .zip(results)
-        .skip(at + 1)
-        .any(|(m, r)| m.file == file && m.action == Action::Move && matches!(r, MoveResult::Done))
 }
 
 fn set_rate(run: &mut Run, rate: u64) {

@@ -2,23 +2,25 @@
 //! catalogue, so that a thousand of them are one piece of news.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::Maintenance;
+use super::gather::blocking;
 use super::notify::Event;
-use crate::catalogue::{CatalogueError, Snapshot};
+use crate::catalogue::{Catalogue, CatalogueError};
 use crate::config::NotifyEvent;
-use crate::domain::{Digest, File, ReplicaState, StoreId, Timestamp, Topology};
+use crate::domain::{Digest, File, ReplicaState, ScopeId, StoreId, Timestamp, Topology};
 
 /// The single value that says which losses were told of.
 const TOLD: &str = "losses_told";
 /// What a failing disk loses piece by piece is told of this often.
 const CALM: Duration = Duration::from_hours(1);
-/// Files looked at for scopes and digests.
-const LOOKED_AT: usize = 1000;
+/// Files looked at in one go.
+const PAGE: usize = 1000;
 const SHOWN: usize = 10;
 
 /// The losses of a store when they were last told of.
@@ -34,7 +36,17 @@ struct Loss {
     store: StoreId,
     before: Told,
     now: Told,
-    files: Vec<File>,
+    marked: Marked,
+}
+
+/// The files whose replicas in a store are missing or damaged.
+#[derive(Debug, Default)]
+struct Marked {
+    scopes: BTreeSet<ScopeId>,
+    /// Those that no other store has.
+    alone: u64,
+    /// The first few.
+    digests: Vec<Digest>,
 }
 
 impl Maintenance {
@@ -42,12 +54,12 @@ impl Maintenance {
     pub(super) async fn note_losses(&self) -> Result<(), CatalogueError> {
         let _one_at_a_time = self.noticing.lock().await;
         let now = self.now();
-        let snapshot = self.catalogue().snapshot()?;
-        let told: BTreeMap<u32, Told> = snapshot.meta(TOLD)?.unwrap_or_default();
+        let told: BTreeMap<u32, Told> =
+            self.catalogue().snapshot()?.meta(TOLD)?.unwrap_or_default();
         let (mut kept, mut losses) = (BTreeMap::new(), Vec::new());
         for store in self.catalogue().settings().topology.stores.keys().copied() {
             let before = told.get(&store.0).copied().unwrap_or_default();
-            let counts = snapshot.store_counts(store)?;
+            let counts = self.catalogue().snapshot()?.store_counts(store)?;
             let files = |state| counts.get(&state).map_or(0, |count| count.files);
             let missing = files(ReplicaState::Missing);
             let corrupt = files(ReplicaState::Corrupt);
@@ -55,7 +67,9 @@ impl Maintenance {
             let is_more = missing > before.missing || corrupt > before.corrupt;
             let is_calm = now.since(Timestamp(before.at)) >= CALM;
             let next = if is_more && is_calm {
-                losses.push(Loss { store, before, now: seen, files: marked(&snapshot, store)? });
+                let catalogue = Arc::clone(self.catalogue());
+                let marked = blocking(move || marked(&catalogue, store)).await?;
+                losses.push(Loss { store, before, now: seen, marked });
                 seen
             } else {
                 // What was healed and is lost again is news.
@@ -66,7 +80,6 @@ impl Maintenance {
                 kept.insert(store.0, next);
             }
         }
-        drop(snapshot);
         if kept != told {
             self.catalogue().write(move |tx| tx.put_meta(TOLD, &kept)).await?;
         }
@@ -78,16 +91,11 @@ impl Maintenance {
     }
 
     fn tell_of_loss(&self, loss: &Loss, topology: &Topology, at: Timestamp) {
-        let Loss { store, before, now, files } = loss;
+        let Loss { store, before, now, marked } = loss;
         let name = topology.store_name(*store);
         let missing = now.missing.saturating_sub(before.missing);
         let corrupt = now.corrupt.saturating_sub(before.corrupt);
-        let scopes: BTreeSet<String> = files
-            .iter()
-            .flat_map(|file| file.members.iter().map(|member| topology.scope_name(member.scope)))
-            .collect();
-        let alone = files.iter().filter(|file| file.replicas.iter().all(|r| !is_sound(r.state)));
-        let alone = alone.count();
+        let alone = marked.alone;
         let mut text =
             format!("store {name} has lost replicas: {missing} missing, {corrupt} damaged");
         if now.missing + now.corrupt > missing + corrupt {
@@ -98,27 +106,35 @@ impl Maintenance {
             text = format!("{text}; {alone} of its files {have} no other replica");
         }
         text = format!("{text}: run `hayloft verify --repair`");
-        let digests: Vec<Digest> = files.iter().take(SHOWN).map(|file| file.digest).collect();
-        let scopes: Vec<String> = scopes.into_iter().collect();
+        let mut scopes: Vec<_> = marked.scopes.iter().map(|id| topology.scope_name(*id)).collect();
+        scopes.sort();
         tracing::error!(store = %name, missing, corrupt, scopes = scopes.join(","),
             "replicas were lost");
         let facts = json!({
             "store": name, "missing": missing, "corrupt": corrupt,
             "missing_in_all": now.missing, "corrupt_in_all": now.corrupt,
-            "without_other_replica": alone, "scopes": scopes, "digests": digests,
+            "without_other_replica": alone, "scopes": scopes, "digests": marked.digests,
         });
         let kind = NotifyEvent::ReplicaLost;
-        self.notifier.tell(&self.tasks, Event { kind, text, facts, at });
+        self.notifier.tell(Event { kind, text, facts, at });
     }
 }
 
-fn is_sound(state: ReplicaState) -> bool {
-    state == ReplicaState::Present
-}
-
-/// Files whose replica in the store is missing or damaged, some of each.
-fn marked(snapshot: &Snapshot, store: StoreId) -> Result<Vec<File>, CatalogueError> {
-    let mut files = snapshot.marked(ReplicaState::Missing, store, None, LOOKED_AT)?;
-    files.extend(snapshot.marked(ReplicaState::Corrupt, store, None, LOOKED_AT)?);
-    Ok(files)
+/// Goes through all of them, page by page.
+fn marked(catalogue: &Catalogue, store: StoreId) -> Result<Marked, CatalogueError> {
+    let mut marked = Marked::default();
+    for state in [ReplicaState::Missing, ReplicaState::Corrupt] {
+        let mut after = None;
+        loop {
+            let page = catalogue.snapshot()?.marked(state, store, after, PAGE)?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.id);
+            marked.scopes.extend(page.iter().flat_map(File::scopes));
+            marked.alone +=
+                page.iter().filter(|file| file.present().next().is_none()).count() as u64;
+            let room = SHOWN.saturating_sub(marked.digests.len());
+            marked.digests.extend(page.iter().take(room).map(|file| file.digest));
+        }
+    }
+    Ok(marked)
 }

@@ -288,7 +288,10 @@ impl Maintenance {
         self.tasks.close();
         let deadline = self.config.limits.shutdown_timeout;
         if tokio::time::timeout(deadline, self.tasks.wait()).await.is_err() {
-            tracing::warn!("maintenance waits for a store that does not answer and is left behind");
+            tracing::warn!(
+                "maintenance did not come to an end in time and is left behind: a long copy, or a store that does not answer"
+            );
         }
+        self.notifier.stop().await;
     }
 }

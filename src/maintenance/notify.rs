@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{Maintenance, sane};
@@ -19,6 +20,8 @@ use crate::transfer::HealthState;
 const PAUSES: [Duration; 3] =
     [Duration::from_secs(2), Duration::from_secs(10), Duration::from_secs(30)];
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// When the process ends, every delivery under way gets one more attempt, for so long.
+const FAREWELL: Duration = Duration::from_secs(3);
 /// A store that comes and goes is told of this often.
 const CALM: Duration = Duration::from_mins(5);
 
@@ -54,6 +57,8 @@ pub(super) struct Notifier {
     client: Option<reqwest::Client>,
     stores: Mutex<BTreeMap<StoreId, Told>>,
     tally: Arc<Tally>,
+    deliveries: TaskTracker,
+    ending: CancellationToken,
 }
 
 impl Notifier {
@@ -61,11 +66,18 @@ impl Notifier {
         let receivers = config.notify.clone();
         let wanted = !receivers.is_empty();
         let client = wanted.then(client).flatten();
-        Self { receivers, client, stores: Mutex::default(), tally: Arc::default() }
+        Self {
+            receivers,
+            client,
+            stores: Mutex::default(),
+            tally: Arc::default(),
+            deliveries: TaskTracker::new(),
+            ending: CancellationToken::new(),
+        }
     }
 
     /// A run has ended.
-    pub fn run_ended(&self, tasks: &TaskTracker, run: &Run, at: Timestamp) {
+    pub fn run_ended(&self, run: &Run, at: Timestamp) {
         let kind = match run.outcome {
             Outcome::Failed => NotifyEvent::RunFailed,
             Outcome::Incomplete => NotifyEvent::RunIncomplete,
@@ -86,18 +98,12 @@ impl Notifier {
             "run": id, "outcome": run.outcome, "moved": run.moved, "copied": run.copied,
             "removed": run.removed, "errors": run.errors,
         });
-        self.tell(tasks, Event { kind, text, facts, at });
+        self.tell(Event { kind, text, facts, at });
     }
 
     /// A store was looked at. Only a change is news; the first look is one when it is bad. What is
     /// held back for calm is told at a later look, if it is still so.
-    pub fn store_seen(
-        &self,
-        tasks: &TaskTracker,
-        (id, name): (StoreId, &str),
-        state: &HealthState,
-        at: Timestamp,
-    ) {
+    pub fn store_seen(&self, (id, name): (StoreId, &str), state: &HealthState, at: Timestamp) {
         let usable = *state == HealthState::Ok;
         let mut stores = sane(&self.stores);
         match stores.get(&id) {
@@ -116,17 +122,18 @@ impl Notifier {
             HealthState::Unknown => return,
         };
         let facts = json!({ "store": name, "problem": state.problem() });
-        self.tell(tasks, Event { kind, text, facts, at });
+        self.tell(Event { kind, text, facts, at });
     }
 
-    pub fn tell(&self, tasks: &TaskTracker, event: Event) {
+    pub fn tell(&self, event: Event) {
         let Some(client) = &self.client else { return };
         let event = Arc::new(event);
         for receiver in self.receivers.iter().filter(|r| r.on.contains(&event.kind)) {
             let (client, tally) = (client.clone(), Arc::clone(&self.tally));
             let (receiver, event) = (receiver.clone(), Arc::clone(&event));
-            tasks.spawn(async move {
-                let count = if deliver(&client, &receiver, &event).await {
+            let ending = self.ending.clone();
+            self.deliveries.spawn(async move {
+                let count = if deliver(&client, &receiver, &event, &ending).await {
                     &tally.delivered
                 } else {
                     &tally.failed
@@ -135,12 +142,22 @@ impl Notifier {
             });
         }
     }
+
+    /// Ends the deliveries. Nothing is told afterwards.
+    pub async fn stop(&self) {
+        self.ending.cancel();
+        self.deliveries.close();
+        if tokio::time::timeout(FAREWELL, self.deliveries.wait()).await.is_err() {
+            let left = self.deliveries.len();
+            tracing::error!(left, "notifications are given up: their receivers do not answer");
+        }
+    }
 }
 
 impl Maintenance {
     /// Sends a test to every receiver, whatever it wants to hear of, once and at the same time.
     pub async fn test_receivers(&self) -> Vec<NotifyTested> {
-        let Some(client) = &self.notifier.client else { return Vec::new() };
+        let client = self.notifier.client.as_ref();
         let message = Message {
             word: "test",
             urgent: false,
@@ -150,7 +167,10 @@ impl Maintenance {
         };
         let message = &message;
         let tests = self.notifier.receivers.iter().map(|receiver| async move {
-            let problem = attempt(client, receiver, message).await.err();
+            let problem = match client {
+                Some(client) => attempt(client, receiver, message).await.err(),
+                None => Some("no HTTP client could be made: see the log of the start".to_owned()),
+            };
             NotifyTested {
                 kind: receiver.kind.as_str().to_owned(),
                 url: receiver.shown_url(),
@@ -172,14 +192,22 @@ fn client() -> Option<reqwest::Client> {
     crate::stores::install_crypto_provider();
     let built = reqwest::Client::builder()
         .timeout(TIMEOUT)
+        // A redirected POST arrives as a GET without a body, or not at all.
+        .redirect(reqwest::redirect::Policy::none())
         .user_agent(concat!("hayloft/", env!("CARGO_PKG_VERSION")))
         .build();
     built.inspect_err(|error| tracing::error!(%error, "no notification can be sent")).ok()
 }
 
-/// False when it was given up.
-async fn deliver(client: &reqwest::Client, receiver: &Notify, event: &Event) -> bool {
-    let kind = receiver.kind.as_str();
+/// False when it was given up. When the process ends, the pause before the next attempt is cut short and
+/// that attempt is the last.
+async fn deliver(
+    client: &reqwest::Client,
+    receiver: &Notify,
+    event: &Event,
+    ending: &CancellationToken,
+) -> bool {
+    let (kind, url) = (receiver.kind.as_str(), receiver.shown_url());
     let message = Message {
         word: event.kind.as_str(),
         urgent: event.kind.is_urgent(),
@@ -190,17 +218,21 @@ async fn deliver(client: &reqwest::Client, receiver: &Notify, event: &Event) -> 
     let mut pauses = PAUSES.into_iter();
     loop {
         let Err(problem) = attempt(client, receiver, &message).await else { return true };
-        let Some(pause) = pauses.next() else {
+        let Some(pause) = pauses.next().filter(|_| !ending.is_cancelled()) else {
             tracing::error!(
                 kind,
+                url,
                 event = message.word,
                 problem,
                 "a notification was not delivered"
             );
             return false;
         };
-        tracing::warn!(kind, event = message.word, problem, "a notification is tried again");
-        tokio::time::sleep(pause).await;
+        tracing::warn!(kind, url, event = message.word, problem, "a notification is tried again");
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = ending.cancelled() => {}
+        }
     }
 }
 
@@ -211,10 +243,24 @@ async fn attempt(
 ) -> Result<(), String> {
     match message.request(client, receiver).send().await {
         Ok(answer) if answer.status().is_success() => Ok(()),
+        Ok(answer) if answer.status().is_redirection() => Err(redirected(&answer)),
         Ok(answer) => Err(format!("the receiver answers {}", answer.status())),
         // The URL may hold a secret [36].
         Err(error) => Err(why(&error.without_url())),
     }
+}
+
+/// Scheme and host only: the rest of the new address may be secret as well [36].
+fn redirected(answer: &reqwest::Response) -> String {
+    let location = answer.headers().get(reqwest::header::LOCATION);
+    let location = location.and_then(|value| value.to_str().ok());
+    let there = location.and_then(|text| answer.url().join(text).ok());
+    let there = there.map(|url| format!(" to {}", url.origin().ascii_serialization()));
+    format!(
+        "the receiver answers {} and redirects{}: write the address that it redirects to as `url`",
+        answer.status(),
+        there.unwrap_or_default()
+    )
 }
 
 /// The error with its causes: "error sending request" alone helps nobody.

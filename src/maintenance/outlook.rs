@@ -52,7 +52,16 @@ pub struct Outlook {
     pub day: u32,
 }
 
-/// A limit that was told of; another limit is another story.
+impl Outlook {
+    /// A limit with its bytes, 0 for a disk: another limit is another story, but where a disk ends moves
+    /// with every other file on it.
+    fn as_told(&self) -> (u32, LimitKind, u64) {
+        let bytes = if self.limit == LimitKind::Disk { 0 } else { self.limit_bytes };
+        (self.store.0, self.limit, bytes)
+    }
+}
+
+/// The limits that were told of.
 type Told = BTreeSet<(u32, LimitKind, u64)>;
 
 impl Maintenance {
@@ -71,7 +80,7 @@ impl Maintenance {
         let ahead = self.config.maintenance.limit_forecast.as_secs() / 86_400;
         let ahead = u32::try_from(ahead).unwrap_or(u32::MAX);
         let within = |o: &Outlook, days: u32| o.day <= today.saturating_add(days);
-        let key = |o: &Outlook| (o.store.0, o.limit, o.limit_bytes);
+        let key = Outlook::as_told;
         // A forecast that sways about the edge is told once.
         let mut kept: Told = outlook
             .iter()
@@ -149,11 +158,25 @@ impl Maintenance {
             "bytes": outlook.bytes, "date": date,
         });
         let kind = NotifyEvent::LimitForecast;
-        self.notifier.tell(&self.tasks, Event { kind, text, facts, at: self.now() });
+        self.notifier.tell(Event { kind, text, facts, at: self.now() });
     }
 }
 
 /// A soft limit that is reached is no news: the vacuum keeps the store there.
 fn is_worth_telling(outlook: &Outlook, today: u32) -> bool {
     outlook.day > today || outlook.limit != LimitKind::Soft
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_is_the_same_story_when_others_write_to_it() {
+        let at = |limit, limit_bytes| {
+            Outlook { store: StoreId(1), limit, limit_bytes, bytes: 5, day: 9 }.as_told()
+        };
+        assert_eq!(at(LimitKind::Disk, 1000), at(LimitKind::Disk, 900));
+        assert_ne!(at(LimitKind::Hard, 1000), at(LimitKind::Hard, 900));
+    }
 }

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, stream};
 
-use super::live::Live;
-use crate::stores::ByteStream;
+use super::live::{Live, Wish};
+use crate::stores::{ByteStream, StoreError};
 
-/// A long wait for bandwidth is cut into slices, so that it is not taken for a dead store.
+/// A long wait for bandwidth is cut into slices, so that it is not taken for a dead store, shows as
+/// the flow that it is, and ends with the process.
 const SLICE: Duration = Duration::from_millis(100);
 
 /// Bytes per second over all copies of a run.
@@ -25,24 +26,43 @@ impl Throttle {
         Self { rate: rate.filter(|r| *r > 0), free_at: Mutex::new(Instant::now()) }
     }
 
-    /// Waits until `bytes` more may flow.
-    async fn take(&self, bytes: u64, pulse: &Pulse) {
-        let Some(rate) = self.rate else { return };
+    /// Waits until `bytes` more may flow, and counts them in `live` as they become due. `Source` when
+    /// the process is to end first: the rest may take hours.
+    async fn take(&self, bytes: u64, live: &Live, pulse: &Pulse) -> Result<(), StoreError> {
+        let Some(rate) = self.rate else {
+            live.transferred(bytes);
+            return Ok(());
+        };
         let cost = Duration::from_micros(bytes.saturating_mul(1_000_000) / rate);
         let until = {
             let mut free_at = self.free_at.lock().unwrap_or_else(PoisonError::into_inner);
             *free_at = (*free_at).max(Instant::now()) + cost;
             *free_at
         };
+        let mut counted = 0;
         loop {
             let left = until.saturating_duration_since(Instant::now());
             pulse.beat();
+            // What others wait for before us is no part of our cost.
+            let owed = bytes_in(left.min(cost), rate).min(bytes);
+            let flowed = bytes - owed;
+            live.transferred(flowed.saturating_sub(counted));
+            counted = flowed.max(counted);
             if left.is_zero() {
-                return;
+                return Ok(());
+            }
+            if live.wish() == Wish::Stop {
+                return Err(StoreError::Source("the server is about to end".to_owned()));
             }
             tokio::time::sleep(left.min(SLICE)).await;
         }
     }
+}
+
+/// Bytes that flow at `rate` per second in `time`.
+fn bytes_in(time: Duration, rate: u64) -> u64 {
+    let bytes = time.as_micros() * u128::from(rate) / 1_000_000;
+    u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 
 /// When a copy last got on, and who is being waited for.
@@ -97,11 +117,13 @@ pub fn metered(
         let item = source.next().await;
         pulse.asks_source.store(false, Ordering::Relaxed);
         pulse.beat();
-        if let Some(Ok(chunk)) = &item {
-            let bytes = chunk.len() as u64;
-            live.transferred(bytes);
-            throttle.take(bytes, &pulse).await;
-        }
+        let item = match item {
+            Some(Ok(chunk)) => {
+                let due = throttle.take(chunk.len() as u64, &live, &pulse).await;
+                Some(due.map(|()| chunk))
+            }
+            other => other,
+        };
         item.map(|item| (item, (source, live, throttle, pulse)))
     }))
 }

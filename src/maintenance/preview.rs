@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::api::{MoveGroup, MoveView, Preview, StoreEffect};
-use crate::catalogue::{CatalogueError, Settings};
+use crate::catalogue::{CatalogueError, Changes, Mark, Settings};
 use crate::domain::{FileId, Timestamp, Topology};
 
 use super::dry::{Keep, Planned};
@@ -28,8 +28,6 @@ const SEATS: usize = 8;
 /// begun again all the time.
 const FRESH: Duration = Duration::from_secs(5);
 const PATIENCE: u32 = 20;
-/// What is said about one file is younger: people ask about the file that they just changed.
-const FRESH_FOR_ONE: Duration = Duration::from_secs(3);
 
 /// Why there is no preview.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -41,7 +39,17 @@ pub enum PreviewError {
     Catalogue(#[from] CatalogueError),
 }
 
+/// When it was ready, and the preview.
 type Answer = Result<(Instant, Arc<Preview>), PreviewError>;
+
+/// What somebody asks for.
+struct Wanted {
+    settings: Arc<Settings>,
+    /// The moves that it keeps, at least.
+    moves: usize,
+    /// A file that the asker may just have changed: an answer from before that will not do.
+    about: Option<FileId>,
+}
 
 /// A preview that is there or under way.
 #[derive(Debug)]
@@ -51,6 +59,8 @@ struct Entry {
     moves: usize,
     /// The runs that had ended when it was begun.
     after: u64,
+    /// Changes of files that it has for certain.
+    mark: Mark,
     answer: watch::Receiver<Option<Answer>>,
 }
 
@@ -60,8 +70,8 @@ impl Entry {
         self.after == ended
             && match &*self.answer.borrow() {
                 None => self.answer.has_changed().is_ok(),
-                Some(Ok((begun, preview))) => {
-                    begun.elapsed() < FRESH.max(preview.took.saturating_mul(PATIENCE))
+                Some(Ok((ready, preview))) => {
+                    ready.elapsed() < FRESH.max(preview.took.saturating_mul(PATIENCE))
                 }
                 Some(Err(_)) => false,
             }
@@ -69,6 +79,15 @@ impl Entry {
 
     fn is_of(&self, settings: &Settings, moves: usize) -> bool {
         self.moves >= moves && self.settings.topology == settings.topology
+    }
+
+    fn is_ready(&self) -> bool {
+        self.answer.borrow().is_some()
+    }
+
+    fn answers(&self, wanted: &Wanted, changes: &Changes) -> bool {
+        let has = |file: FileId| !changes.is_changed_since(file, self.mark);
+        self.is_of(&wanted.settings, wanted.moves) && wanted.about.is_none_or(has)
     }
 }
 
@@ -134,19 +153,15 @@ impl Previews {
     fn known(&self, settings: &Settings) -> Option<Arc<Preview>> {
         let ended = self.ended.load(Ordering::Acquire);
         let entries = sane(&self.entries);
-        let is_known = |e: &&Entry| e.is_of(settings, MOVES_KEPT) && e.is_good(ended);
+        let is_known =
+            |e: &&Entry| e.is_of(settings, MOVES_KEPT) && e.is_good(ended) && e.is_ready();
         let answer = entries.iter().find(is_known)?.answer.borrow();
         answer.as_ref()?.as_ref().ok().map(|(_, preview)| Arc::clone(preview))
     }
 
-    /// Forgets previews of these settings that are older; one under way stays.
-    fn forget_older(&self, settings: &Settings, age: Duration) {
-        let is_young = |entry: &Entry| match &*entry.answer.borrow() {
-            None => true,
-            Some(Ok((begun, _))) => begun.elapsed() < age,
-            Some(Err(_)) => false,
-        };
-        sane(&self.entries).retain(|entry| !entry.is_of(settings, 0) || is_young(entry));
+    /// Forgets previews of these settings; one under way stays.
+    fn forget(&self, settings: &Settings) {
+        sane(&self.entries).retain(|entry| !entry.is_of(settings, 0) || !entry.is_ready());
     }
 }
 
@@ -154,14 +169,14 @@ impl Maintenance {
     /// What the next run would do as things are: a fresh answer, or a new one. The dry run goes on
     /// when the caller is dropped.
     pub async fn preview(self: &Arc<Self>) -> Result<Arc<Preview>, PreviewError> {
-        self.ask(self.catalogue().settings(), MOVES_KEPT).await
+        self.ask(Wanted::of(self.catalogue().settings())).await
     }
 
     /// The same from now on: a fresh answer will not do, one under way will.
     pub async fn preview_anew(self: &Arc<Self>) -> Result<Arc<Preview>, PreviewError> {
         let settings = self.catalogue().settings();
-        self.previews.forget_older(&settings, Duration::ZERO);
-        self.ask(settings, MOVES_KEPT).await
+        self.previews.forget(&settings);
+        self.ask(Wanted::of(settings)).await
     }
 
     /// The newest of these answers, however old; never waits. `None` when a run has ended since, or
@@ -188,23 +203,25 @@ impl Maintenance {
     ) -> Result<Arc<Preview>, PreviewError> {
         let settings = self.catalogue().settings();
         if settings.topology == topology {
-            return self.ask(settings, MOVES_KEPT).await;
+            return self.ask(Wanted::of(settings)).await;
         }
         let thought_of = Settings { topology, ..Settings::default() };
-        self.ask(Arc::new(thought_of), MOVES_OF_A_THOUGHT).await
+        let settings = Arc::new(thought_of);
+        self.ask(Wanted { settings, moves: MOVES_OF_A_THOUGHT, about: None }).await
     }
 
-    /// What the next run would do with one file.
+    /// What the next run would do with one file, as of its last change or later.
     pub async fn plan_of(self: &Arc<Self>, file: FileId) -> Result<Vec<MoveView>, PreviewError> {
         let Some(digest) = self.catalogue().snapshot()?.file(file)?.map(|f| f.digest) else {
             return Ok(Vec::new());
         };
         let settings = self.catalogue().settings();
-        // A plan that is listed whole answers for every file, so that those who ask share it.
-        if self.cached_preview().is_none_or(|last| is_whole(&last)) {
-            self.previews.forget_older(&settings, FRESH_FOR_ONE);
-            let preview = self.ask(Arc::clone(&settings), MOVES_KEPT).await?;
-            if is_whole(&preview) {
+        // A plan that is listed whole answers for every file, so that those who ask share it. Only
+        // for a file that was changed since is another one begun; the old one stays for the others.
+        if self.cached_preview().is_none_or(|last| last.is_whole()) {
+            let about = Some(file);
+            let preview = self.ask(Wanted { about, ..Wanted::of(Arc::clone(&settings)) }).await?;
+            if preview.is_whole() {
                 let moves = preview.run.moves.iter().flatten();
                 return Ok(moves.filter(|m| m.digest == digest).cloned().collect());
             }
@@ -214,12 +231,8 @@ impl Maintenance {
         Ok(planned.run.moves.unwrap_or_default())
     }
 
-    async fn ask(
-        self: &Arc<Self>,
-        settings: Arc<Settings>,
-        moves: usize,
-    ) -> Result<Arc<Preview>, PreviewError> {
-        let mut answer = self.begin_or_join(settings, moves)?;
+    async fn ask(self: &Arc<Self>, wanted: Wanted) -> Result<Arc<Preview>, PreviewError> {
+        let mut answer = self.begin_or_join(wanted)?;
         let told = answer.wait_for(Option::is_some).await.map(|told| told.clone());
         let why = "a preview of the next run ended early: see the log".to_owned();
         let ended = || Err(CatalogueError::Storage(why).into());
@@ -228,20 +241,28 @@ impl Maintenance {
 
     fn begin_or_join(
         self: &Arc<Self>,
-        settings: Arc<Settings>,
-        moves: usize,
+        wanted: Wanted,
     ) -> Result<watch::Receiver<Option<Answer>>, PreviewError> {
         let previews = &self.previews;
         let mut entries = sane(&previews.entries);
         let after = previews.ended.load(Ordering::Acquire);
         entries.retain(|entry| entry.is_good(after));
-        if let Some(entry) = entries.iter().find(|entry| entry.is_of(&settings, moves)) {
+        let changes = self.catalogue().changes();
+        // One that is ready before one that is newer and under way.
+        let good = entries.iter().filter(|entry| entry.answers(&wanted, changes));
+        if let Some(entry) = good.min_by_key(|entry| !entry.is_ready()) {
             return Ok(entry.answer.clone());
         }
         let seat = previews.seat()?;
+        let Wanted { settings, moves, about: _ } = wanted;
         let (tell, answer) = watch::channel(None);
-        let (settings_of_entry, answer_of_entry) = (Arc::clone(&settings), answer.clone());
-        let entry = Entry { settings: settings_of_entry, moves, after, answer: answer_of_entry };
+        // Of the answers that are ready, the newest is better than all others.
+        let mut has_one = false;
+        let is_old = |e: &Entry| e.is_ready() && e.is_of(&settings, moves);
+        entries.retain(|entry| !(is_old(entry) && std::mem::replace(&mut has_one, true)));
+        let mark = changes.mark();
+        let entry =
+            Entry { settings: Arc::clone(&settings), moves, after, mark, answer: answer.clone() };
         entries.insert(0, entry);
         entries.truncate(REMEMBERED);
         drop(entries);
@@ -262,14 +283,15 @@ impl Maintenance {
             let last = Last { settings, after, preview: Arc::clone(&preview) };
             *sane(&self.previews.last) = Some(last);
         }
-        Ok((begun, preview))
+        Ok((Instant::now(), preview))
     }
 }
 
-/// Whether all its moves are listed.
-fn is_whole(preview: &Preview) -> bool {
-    let listed = preview.run.moves.as_ref().map_or(0, Vec::len);
-    listed as u64 == preview.moves_total
+impl Wanted {
+    /// The next run under the settings as they are.
+    fn of(settings: Arc<Settings>) -> Self {
+        Self { settings, moves: MOVES_KEPT, about: None }
+    }
 }
 
 fn summed(planned: Planned, at: Timestamp, took: Duration) -> Preview {

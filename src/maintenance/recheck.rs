@@ -14,6 +14,33 @@ const PAGE: usize = 256;
 /// Questions to one store at once.
 const AT_ONCE: usize = 16;
 
+/// How closely a replica that is there again is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// Its bytes are read and hashed.
+    Hash,
+    /// Its size has to do, and its bytes are taken for good: for a plan that changes nothing.
+    Size,
+}
+
+/// What a page of missing rows came to.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// The last row of the page.
+    pub last: FileId,
+    pub back: Vec<Back>,
+    /// The store itself failed: the rows that follow were not asked for.
+    pub failed: Option<StoreError>,
+}
+
+/// What a recheck came to.
+#[derive(Debug, Default)]
+pub(super) struct Rechecked {
+    pub back: u64,
+    /// Why it did not come to its end.
+    pub failed: Option<StoreError>,
+}
+
 /// A replica that was missing and is back.
 #[derive(Debug, Clone)]
 pub(super) struct Back {
@@ -34,14 +61,14 @@ impl Back {
 }
 
 impl Maintenance {
-    /// Looks for one page of the store's missing replicas after `after`; the last row of the page
-    /// and what was found. Changes nothing.
+    /// Looks for one page of the store's missing replicas after `after`. Changes nothing.
     pub(super) async fn find_missing(
         &self,
         topology: &Topology,
         store: StoreId,
         after: Option<FileId>,
-    ) -> Result<Option<(FileId, Vec<Back>)>, CatalogueError> {
+        proof: Proof,
+    ) -> Result<Option<Found>, CatalogueError> {
         let snapshot = self.catalogue().snapshot()?;
         let page = snapshot.marked(ReplicaState::Missing, store, after, PAGE)?;
         drop(snapshot);
@@ -49,23 +76,34 @@ impl Maintenance {
         // A store that every scope writes to only is never read (SPEC 7).
         let mut links = topology.links_to(store).peekable();
         let readable = links.peek().is_none() || links.any(|l| !l.policy.write_only);
-        let Ok(open) = self.transfer.stores.get(store) else { return Ok(Some((last, Vec::new()))) };
-        let looks = page.into_iter().map(|file| {
-            let backend = &open.backend;
-            async move {
-                match is_there(backend.as_ref(), &file, readable).await {
-                    Ok(Some(verified)) => Some(Back { file, store, verified }),
-                    Ok(None) => None,
-                    Err(error) => {
-                        let store = topology.store_name(store);
-                        tracing::debug!(store, digest = %file.digest, %error, "still missing");
-                        None
-                    }
+        let mut found = Found { last, back: Vec::new(), failed: None };
+        let open = match self.transfer.stores.get(store) {
+            Ok(open) => open,
+            Err(error) => return Ok(Some(Found { failed: Some(error), ..found })),
+        };
+        let backend = open.backend.as_ref();
+        let looks = page.into_iter().map(|file| async move {
+            let there = self.is_there(backend, &file, readable, proof).await;
+            (file, there)
+        });
+        let mut looks = stream::iter(looks).buffer_unordered(AT_ONCE);
+        while let Some((file, there)) = looks.next().await {
+            match there {
+                Ok(Some(verified)) => found.back.push(Back { file, store, verified }),
+                Ok(None) => {}
+                Err(error) if error.is_store_wide() => {
+                    self.transfer.stores.report(store, &error);
+                    found.failed = Some(error);
+                    break;
+                }
+                Err(error) => {
+                    let store = topology.store_name(store);
+                    tracing::warn!(store, digest = %file.digest, %error,
+                        "a missing replica could not be looked for");
                 }
             }
-        });
-        let found = stream::iter(looks).buffer_unordered(AT_ONCE).filter_map(std::future::ready);
-        Ok(Some((last, found.collect().await)))
+        }
+        Ok(Some(found))
     }
 
     /// Makes replicas present that are back. Returns how many.
@@ -89,35 +127,42 @@ impl Maintenance {
             .await
     }
 
-    /// Looks for all missing replicas of a store and brings back what is there.
-    pub(super) async fn recheck(&self, store: StoreId) -> Result<u64, CatalogueError> {
-        let (mut after, mut count) = (None, 0);
+    /// Looks for all missing replicas of a store and brings back what is there, until the store fails.
+    pub(super) async fn recheck(&self, store: StoreId) -> Result<Rechecked, CatalogueError> {
+        let (mut after, mut sum) = (None, Rechecked::default());
         let settings = self.catalogue().settings();
-        while let Some((last, found)) = self.find_missing(&settings.topology, store, after).await? {
-            after = Some(last);
-            count += self.bring_back(found).await?;
+        let topology = &settings.topology;
+        while let Some(found) = self.find_missing(topology, store, after, Proof::Hash).await? {
+            after = Some(found.last);
+            sum.back += self.bring_back(found.back).await?;
+            if found.failed.is_some() {
+                sum.failed = found.failed;
+                break;
+            }
         }
-        Ok(count)
+        Ok(sum)
     }
-}
 
-/// Whether the object is there with the right size, and whether its bytes were seen to be right.
-async fn is_there(
-    backend: &dyn Backend,
-    file: &File,
-    readable: bool,
-) -> Result<Option<bool>, StoreError> {
-    let stat = backend.stat(&file.digest).await?;
-    if stat.is_none_or(|s| s.size != file.size) {
-        return Ok(None);
-    }
-    if !readable {
-        return Ok(Some(false));
-    }
-    match is_sound(backend, file).await {
-        Ok(sound) => Ok(sound.then_some(true)),
-        Err(StoreError::Archived) => Ok(Some(false)),
-        Err(error) => Err(error),
+    /// Whether the object is there with the right size, and whether its bytes were seen to be right.
+    async fn is_there(
+        &self,
+        backend: &dyn Backend,
+        file: &File,
+        readable: bool,
+        proof: Proof,
+    ) -> Result<Option<bool>, StoreError> {
+        let stat = self.answer(backend.stat(&file.digest)).await?;
+        if stat.is_none_or(|s| s.size != file.size) {
+            return Ok(None);
+        }
+        if !readable || proof == Proof::Size {
+            return Ok(Some(readable));
+        }
+        match is_sound(backend, file).await {
+            Ok(sound) => Ok(sound.then_some(true)),
+            Err(StoreError::Archived) => Ok(Some(false)),
+            Err(error) => Err(error),
+        }
     }
 }
 

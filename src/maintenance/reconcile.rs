@@ -18,8 +18,8 @@ const PAGE: usize = 1000;
 const AT_ONCE: usize = 32;
 
 impl Maintenance {
-    /// Adopts objects without a row, marks rows without an object missing, and writes our marker
-    /// above any generation seen there.
+    /// Adopts objects without a row, marks rows without an object missing, and writes our marker: above
+    /// any generation that this instance left there, while one of another instance is just replaced.
     pub async fn reconcile(&self, store: StoreId) -> Result<ReconcileReport, SweepError> {
         let settings = self.catalogue().settings();
         let config = settings.topology.stores.get(&store).ok_or(SweepError::NoSuchStore)?;
@@ -36,7 +36,9 @@ impl Maintenance {
             return Err(SweepError::Unavailable(why));
         }
         self.transfer.stores.look(store).await;
-        self.recheck(store).await?;
+        if let Some(error) = self.recheck(store).await?.failed {
+            return Err(unavailable(error));
+        }
         tracing::info!(store = %config.name, adopted = report.adopted, missing = report.missing,
             "a store was reconciled");
         Ok(report)

@@ -79,7 +79,7 @@ impl Maintenance {
                 tracing::error!(run = live.id, %error, "a run could not be recorded");
                 run.outcome = Outcome::Failed;
             }
-            self.notifier.run_ended(&self.tasks, &run, self.now());
+            self.notifier.run_ended(&run, self.now());
             if let Err(error) = self.note_losses().await {
                 tracing::error!(run = live.id, %error, "lost replicas could not be looked for");
             }
@@ -132,7 +132,7 @@ impl Maintenance {
     /// Tells whoever wants to know when a store was lost or came back.
     pub(super) fn note_state(&self, id: StoreId, state: &HealthState) {
         let name = self.catalogue().settings().topology.store_name(id);
-        self.notifier.store_seen(&self.tasks, (id, &name), state, self.now());
+        self.notifier.store_seen((id, &name), state, self.now());
     }
 
     /// Reads every marker, all at once; each look has its own time-out.
@@ -228,11 +228,7 @@ impl Maintenance {
 
     async fn ahead(&self, scene: &Scene) -> Result<Count, CatalogueError> {
         let (catalogue, scene) = (Arc::clone(self.catalogue()), scene.clone());
-        blocking(move || {
-            let ahead = planner::ahead(&View::take(&catalogue)?, &scene.world())?;
-            Ok(Count { files: ahead.files, bytes: ahead.bytes })
-        })
-        .await
+        blocking(move || planner::ahead(&View::take(&catalogue)?, &scene.world())).await
     }
 }
 
@@ -258,9 +254,9 @@ fn note_report(live: &Live, report: &Report) {
             store: error.store.as_deref(),
             cause: &error.cause,
         };
-        live.error(trouble, Count { files: error.files, bytes: error.bytes }, &error.digests);
+        live.error(trouble, Count::new(error.files, error.bytes), &error.digests);
     }
-    live.retain(Count { files: report.retained.files, bytes: report.retained.bytes });
+    live.retain(report.retained);
     for kept in &report.retained_for {
         live.warn(kept_for(kept));
     }

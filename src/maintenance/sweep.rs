@@ -139,7 +139,8 @@ impl Maintenance {
             let orphans = blocking(move || {
                 let snapshot = catalogue.snapshot()?;
                 let mut orphans = Vec::new();
-                for object in listed.into_iter().filter(|o| o.modified <= until) {
+                let is_old = |o: &Listed| o.modified.is_some_and(|at| at <= until);
+                for object in listed.into_iter().filter(is_old) {
                     let row = snapshot.file_by_digest(&object.digest)?;
                     let named = row.is_some_and(|f| f.replica(store).is_some());
                     if !named && snapshot.adopted(store, &object.digest)?.is_none() {

@@ -21,6 +21,7 @@ pub async fn bootstrap(app: &Arc<App>) -> Result<(), OpError> {
     let name = StoreName::new(DEFAULT_STORE).map_err(|e| OpError::Internal(e.to_string()))?;
     let root = app.config.local_store();
     LocalStore::create(&root)
+        .await
         .map_err(|e| OpError::Store { kind: "store-unavailable", detail: e.to_string() })?;
     let root = std::fs::canonicalize(&root)
         .map_err(|e| OpError::Internal(format!("{} cannot be resolved: {e}", root.display())))?;

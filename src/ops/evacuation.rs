@@ -1,12 +1,12 @@
 //! Whether a store can be given up (SPEC 8): from the holder sets, so that the answer is as quick for
 //! ten million files as for ten.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::fate::{self, Fate};
 use super::tally::Tally;
-use super::{Actor, OpError, blocking, find_store};
+use super::{Actor, OpError, blocking, find_store, stores};
 use crate::api::{Count, Evacuation, EvacuationFile, EvacuationScope};
 use crate::app::App;
 use crate::catalogue::Snapshot;
@@ -38,6 +38,7 @@ pub async fn evacuation(
 ) -> Result<Evacuation, OpError> {
     actor.require_instance_admin()?;
     find_store(&app.catalogue.settings().topology, name)?;
+    stores::look_at_all(app).await;
     let name = name.clone();
     blocking(app, move |app| report(app, &name, naming)).await
 }
@@ -46,9 +47,9 @@ fn report(app: &App, name: &StoreName, naming: Naming) -> Result<Evacuation, OpE
     let settings = app.catalogue.settings();
     let topology = &settings.topology;
     let store = find_store(topology, name)?;
-    let snapshot = app.catalogue.snapshot()?;
     let marked = marked(app, topology, store.id)?;
-    let mut room = Rooms::new(app, &snapshot, topology, store.id)?;
+    let mut room = Rooms::new(app, topology, store.id)?;
+    let snapshot = app.catalogue.snapshot()?;
     let mut needs = Vec::new();
     for scope in topology.scopes_by_name() {
         let tally = Tally::new(topology, scope.id, snapshot.holders(scope.id)?);
@@ -64,7 +65,7 @@ fn report(app: &App, name: &StoreName, naming: Naming) -> Result<Evacuation, OpE
     }
     drop(snapshot);
     let files = name_files(app, topology, store.id, &needs, naming)?;
-    let advice = advice(topology, store, &needs);
+    let advice = advice(topology, store, &needs, &room.absent);
     let can_be_given_up = needs.iter().all(|(_, n, _)| n.unreadable.is_zero() && n.lost.is_zero());
     let scopes = needs.iter().map(|(scope, need, short)| {
         let files = files.get(&scope.id).cloned().unwrap_or_default();
@@ -150,29 +151,30 @@ struct Rooms {
     leaving: StoreId,
     /// Under the store's own limits and on its disk; absent is without limit.
     left: BTreeMap<StoreId, u64>,
+    /// Stores that cannot be used now, so that they have no room.
+    absent: BTreeSet<StoreId>,
 }
 
 impl Rooms {
-    fn new(
-        app: &App,
-        snapshot: &Snapshot,
-        topology: &Topology,
-        leaving: StoreId,
-    ) -> Result<Self, OpError> {
-        let mut left = BTreeMap::new();
+    fn new(app: &App, topology: &Topology, leaving: StoreId) -> Result<Self, OpError> {
+        let (mut left, mut absent) = (BTreeMap::new(), BTreeSet::new());
         for store in topology.stores.values().filter(|s| s.id != leaving) {
-            let counts = snapshot.store_counts(store.id)?;
+            if !app.transfer.stores.last_seen(store.id).is_available() {
+                absent.insert(store.id);
+                left.insert(store.id, 0);
+                continue;
+            }
+            let counts = app.catalogue.snapshot()?.store_counts(store.id)?;
             let present = counts.get(&ReplicaState::Present).map_or(0, |c| c.bytes);
             let hard = app.catalogue.ledger().hard_usage(store.id);
-            let disk = app.transfer.stores.get(store.id).ok();
-            let disk = disk.and_then(|o| o.backend.free_space().ok()).flatten();
+            let disk = app.transfer.stores.free_room(store.id);
             let under = |limit: Option<u64>, used: u64| limit.map(|l| l.saturating_sub(used));
             let bounds = [under(store.max_size, hard), under(store.soft_max_size, present), disk];
             if let Some(room) = bounds.into_iter().flatten().min() {
                 left.insert(store.id, room);
             }
         }
-        Ok(Self { leaving, left })
+        Ok(Self { leaving, left, absent })
     }
 
     /// Takes room for `bytes` in the scope's stores, best first; `Some` is what does not fit.
@@ -255,10 +257,11 @@ fn advice(
     topology: &Topology,
     store: &Store,
     needs: &[(&Scope, Need, Option<u64>)],
+    absent: &BTreeSet<StoreId>,
 ) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
     for (scope, need, short) in needs {
-        all.extend(scope_advice(topology, store, scope, need, *short));
+        all.extend(scope_advice(topology, store, scope, need, *short, absent));
     }
     let unreadable = needs.iter().any(|(_, n, _)| !n.unreadable.is_zero());
     let linked = topology.links_to(store.id).next().is_some();
@@ -282,6 +285,7 @@ fn scope_advice(
     scope: &Scope,
     need: &Need,
     short: Option<u64>,
+    absent: &BTreeSet<StoreId>,
 ) -> Vec<String> {
     let mut all = Vec::new();
     let manage = format!("hayloft scope manage {}", scope.name);
@@ -289,8 +293,22 @@ fn scope_advice(
     if link.is_some_and(|l| !l.policy.read_only) {
         all.push(format!("`{manage} edit-store {} --read-only`", store.name));
     }
-    let best = destinations(topology, scope.id, store.id).into_iter().next();
-    let best = best.and_then(|l| Some((l, topology.stores.get(&l.store)?)));
+    let targets = destinations(topology, scope.id, store.id);
+    let (away, there): (Vec<_>, Vec<_>) =
+        targets.into_iter().partition(|l| absent.contains(&l.store));
+    if short.is_some() && !away.is_empty() {
+        let names: Vec<String> = away.iter().map(|l| topology.store_name(l.store)).collect();
+        all.extend(names.iter().map(|name| {
+            format!(
+                "`hayloft store check {name}`: {name} is unavailable, so nothing fits there now"
+            )
+        }));
+        if there.is_empty() {
+            return all;
+        }
+    }
+    let best =
+        there.first().or(away.first()).and_then(|l| Some((l, topology.stores.get(&l.store)?)));
     match (best, need.unreadable.is_zero(), short) {
         (None, false, _) => all.push(format!(
             "`{manage} add-store STORE`: scope {} has no other store that takes files",

@@ -102,13 +102,8 @@ fn of_scope(topology: &Topology, scope: &Scope, tally: &Tally<'_>) -> ScopeFigur
 }
 
 fn of_store(app: &App, store: &Store, replicas: BTreeMap<ReplicaState, Count>) -> StoreFigures {
-    let open = app.transfer.stores.get(store.id);
-    let health = open
-        .as_ref()
-        .map_or_else(|error| HealthState::Unavailable(error.to_string()), |open| open.state());
-    // A disk that does not answer its marker would not answer this either.
-    let well = open.ok().filter(|_| !matches!(health, HealthState::Unavailable(_)));
-    let free = well.and_then(|open| open.backend.free_space().ok().flatten());
+    let health = app.transfer.stores.last_seen(store.id);
+    let free = app.transfer.stores.free_room(store.id);
     let reserved = app.catalogue.ledger().reserved(store.id);
     StoreFigures { store: store.clone(), replicas, reserved, health, free }
 }

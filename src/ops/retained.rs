@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::OpError;
-use crate::api::Retained;
+use crate::api::{Count, Retained};
 use crate::app::App;
 use crate::domain::{Link, ScopeId, Topology};
 use crate::planner::{self, CONFIRMED, World};
 
-/// At most so many files are looked at for all draining links of a scope, so that `scope show` stays
-/// quick whatever the stores hold: the counts are exact up to here and a lower bound beyond.
+/// At most so many files of a scope are looked at for all its draining links, so that `scope show` stays
+/// quick: the counts are exact up to here and said to be a lower bound beyond.
 const LOOKED_AT: usize = 5000;
 const PAGE: usize = 500;
 
@@ -26,15 +26,17 @@ pub(super) fn retained(
     }
     let unavailable = unavailable(app, topology);
     let world = world_now(app, topology, &unavailable)?;
-    let mut kept: BTreeMap<ScopeId, (u64, u64)> = BTreeMap::new();
+    let mut kept: BTreeMap<ScopeId, Count> = BTreeMap::new();
     let mut after = None;
+    let mut at_least = true;
     for _ in 0..(LOOKED_AT / PAGE / draining.max(1)).max(1) {
-        let page = app.catalogue.snapshot()?.files_of_store(link.store, after, PAGE)?;
-        let Some(last) = page.last() else { break };
+        let page = app.catalogue.snapshot()?.live_files_of_scope(link.scope, after, PAGE)?;
+        let Some(last) = page.last() else {
+            at_least = false;
+            break;
+        };
         after = Some(last.id);
-        let ours =
-            page.iter().filter(|f| f.is_present(link.store) && f.member(link.scope).is_some());
-        for file in ours {
+        for file in page.iter().filter(|f| f.is_present(link.store)) {
             let Err(pins) = planner::removable(&world, file, link.store, CONFIRMED) else {
                 continue;
             };
@@ -43,15 +45,18 @@ pub(super) fn retained(
                 continue;
             }
             for scope in scopes.into_iter().flatten() {
-                let (files, bytes) = kept.entry(scope).or_default();
-                *files += 1;
-                *bytes += file.size;
+                kept.entry(scope).or_default().add(file.size);
             }
         }
     }
     let mut all: Vec<Retained> = kept
         .into_iter()
-        .map(|(scope, (files, bytes))| Retained { scope: topology.scope_name(scope), files, bytes })
+        .map(|(scope, Count { files, bytes })| Retained {
+            scope: topology.scope_name(scope),
+            files,
+            bytes,
+            at_least,
+        })
         .collect();
     all.sort_by(|a, b| a.scope.cmp(&b.scope));
     Ok(all)

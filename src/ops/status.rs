@@ -61,6 +61,7 @@ fn growth_of(app: &App, store: &Store) -> Result<Growth, OpError> {
     let mut days: Vec<(u32, u64)> = samples.map(|(day, count)| (day, count.bytes)).collect();
     days.retain(|(day, _)| *day < today);
     days.push((today, held));
+    drop(snapshot);
     let capacity = stores::disk_facts(app, store)?.capacity;
     let limits = [
         ("soft limit", store.soft_max_size),

@@ -9,7 +9,8 @@ use tokio::sync::watch;
 use super::audit::Change;
 use super::{Actor, OpError, blocking, find_store};
 use crate::api::{
-    Outcome, Preview, ReconcileReport, Run, SweepReport, SweepRequest, VerifyReport, VerifyRequest,
+    FileName, Outcome, Preview, ReconcileReport, Run, SweepReport, SweepRequest, VerifyReport,
+    VerifyRequest,
 };
 use crate::app::App;
 use crate::domain::{Digest, StoreId, StoreName, Topology};
@@ -102,13 +103,6 @@ pub fn cached_preview(app: &App, actor: &Actor) -> Result<Option<Arc<Preview>>, 
 pub fn fresh_preview(app: &App, actor: &Actor) -> Result<Option<Arc<Preview>>, OpError> {
     actor.require_instance_admin()?;
     Ok(app.maintenance.fresh_preview())
-}
-
-/// A path that leads to a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileName {
-    pub scope: String,
-    pub path: String,
 }
 
 /// A path of each file, in the scope that is named beside it if it has one there. Files without a

@@ -147,7 +147,7 @@ impl Driver {
     pub fn executed(&mut self, results: &[MoveResult]) {
         let Some(batch) = self.pending.take() else { return };
         for (i, (step, result)) in batch.moves.iter().zip(results).enumerate() {
-            let completes = completed_later(&batch, results, i);
+            let completes = batch.is_completed_later(results, i);
             self.ledger.result(&batch, step, result, completes);
             match result {
                 MoveResult::Done => self.changed = true,
@@ -321,16 +321,6 @@ impl Driver {
         let (stuck, digests) = (self.walk.stuck, &self.walk.stuck_digests);
         self.ledger.unmet_all(place(unit), Cause::StillOver(over), stuck, digests);
     }
-}
-
-fn completed_later(batch: &Batch, results: &[MoveResult], at: usize) -> bool {
-    let file = batch.moves[at].file;
-    batch
-        .moves
-        .iter()
-        .zip(results)
-        .skip(at)
-        .any(|(m, r)| m.file == file && m.action == Action::Move && matches!(r, MoveResult::Done))
 }
 
 fn attempt(step: &Move) -> Attempt {

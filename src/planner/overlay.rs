@@ -26,6 +26,8 @@ pub struct Overlay<S> {
     live: BTreeMap<ScopeId, Delta>,
     live_present: BTreeMap<(ScopeId, StoreId), Delta>,
     marked: BTreeMap<StoreId, Delta>,
+    /// Live files of each scope by the stores with a present replica.
+    held: BTreeMap<ScopeId, BTreeMap<Vec<StoreId>, Delta>>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -64,6 +66,7 @@ impl<S: Snapshot> Overlay<S> {
             live: BTreeMap::new(),
             live_present: BTreeMap::new(),
             marked: BTreeMap::new(),
+            held: BTreeMap::new(),
         })
     }
 
@@ -88,6 +91,19 @@ impl<S: Snapshot> Overlay<S> {
         Ok(())
     }
 
+    /// The scope's live files by the stores that have them, given those of the base.
+    pub fn held(
+        &self,
+        scope: ScopeId,
+        mut base: BTreeMap<Vec<StoreId>, Count>,
+    ) -> BTreeMap<Vec<StoreId>, Count> {
+        for (stores, delta) in self.held.get(&scope).into_iter().flatten() {
+            let count = base.entry(stores.clone()).or_default();
+            *count = delta.apply(*count);
+        }
+        base
+    }
+
     fn account(&mut self, file: &File, sign: i64) {
         for replica in &file.replicas {
             let store = replica.store;
@@ -99,8 +115,11 @@ impl<S: Snapshot> Overlay<S> {
                 ReplicaState::Writing | ReplicaState::Deleting => {}
             }
         }
+        let holders: Vec<StoreId> = file.present().collect();
         for member in file.members.iter().filter(|m| m.live > 0) {
             self.live.entry(member.scope).or_default().change(file.size, sign);
+            let held = self.held.entry(member.scope).or_default();
+            held.entry(holders.clone()).or_default().change(file.size, sign);
         }
     }
 

@@ -185,6 +185,16 @@ pub struct Batch {
     pub moves: Vec<Move>,
 }
 
+impl Batch {
+    /// Whether a later move of the same file was done: with a copy before it, it counts as one move.
+    pub fn is_completed_later(&self, results: &[MoveResult], at: usize) -> bool {
+        let file = self.moves[at].file;
+        self.moves.iter().zip(results).skip(at + 1).any(|(step, result)| {
+            step.file == file && step.action == Action::Move && *result == MoveResult::Done
+        })
+    }
+}
+
 /// What became of a move.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MoveResult {

@@ -110,6 +110,33 @@ impl Failure {
     pub fn status(&self) -> StatusCode {
         self.0.status
     }
+
+    /// What was wrong and what to do.
+    pub fn detail(&self) -> &str {
+        &self.0.problem.detail
+    }
+
+    /// Gives the headers and the defect of this failure to an answer that says it in another way.
+    pub fn dress(&self, mut response: Response) -> Response {
+        let own = self.clone().into_response();
+        for (name, value) in own.headers() {
+            if *name != CONTENT_TYPE && *name != CONTENT_LENGTH {
+                response.headers_mut().append(name, value.clone());
+            }
+        }
+        response.extensions_mut().extend(own.extensions().clone());
+        response
+    }
+}
+
+/// Leaves the Basic challenge out: browsers answer it with a dialog of their own, which helps nobody
+/// when a script of the page asked (SPEC 10).
+pub fn unchallenge(response: &mut Response) {
+    let all: Vec<_> = response.headers().get_all(WWW_AUTHENTICATE).iter().cloned().collect();
+    response.headers_mut().remove(WWW_AUTHENTICATE);
+    for value in all.into_iter().filter(|value| !value.as_bytes().starts_with(b"Basic")) {
+        response.headers_mut().append(WWW_AUTHENTICATE, value);
+    }
 }
 
 /// `file-too-large` as people write it.

@@ -35,6 +35,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::MissedTickBehavior;
 
 pub use listen::Server;
+pub use tls::check as check_tls;
 pub use welcome::Welcome;
 
 use crate::app::App;

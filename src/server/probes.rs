@@ -76,6 +76,17 @@ impl Readiness {
             return Ok(());
         }
         *proved = None;
+        // The threads that may block serve every read: without one of them nobody is served either.
+        let catalogue = Arc::clone(&site.app.catalogue);
+        let read = tokio::task::spawn_blocking(move || catalogue.snapshot().map(drop));
+        match tokio::time::timeout(PATIENCE, read).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error))) => return Err(unready(error.to_string())),
+            Ok(Err(error)) => return Err(unready(format!("a read was cut off: {error}"))),
+            Err(_) => {
+                return Err(unready("no thread is free for a read: do all disks answer?".into()));
+            }
+        }
         let catalogue = &site.app.catalogue;
         let write = catalogue.write(|tx| {
             let now = tx.now();

@@ -12,7 +12,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{HeaderValue, Method, Request};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use tower::ServiceExt;
 
@@ -88,10 +88,15 @@ impl Site {
         let uri = request.uri().clone();
         let log = tracing::enabled!(tracing::Level::DEBUG).then(|| Line::of(&request, begun));
         let is_head = request.method() == Method::HEAD;
+        let is_of_script = is_of_script(request.headers());
         let mut response = match self.answer(route, request, door, peer).await {
             Ok(response) => response,
+            Err(failure) if route == Route::Page => pages::refuse(uri.path(), &failure),
             Err(failure) => failure.into_response(),
         };
+        if is_of_script && response.status() == StatusCode::UNAUTHORIZED {
+            errors::unchallenge(&mut response);
+        }
         if is_head {
             response = without_body(response);
         }
@@ -186,6 +191,11 @@ fn route_of(path: &str) -> Route {
         path if pages::owns(path) => Route::Page,
         _ => Route::Other,
     }
+}
+
+/// Whether a script of a page asks, not a person who follows a link or a program.
+fn is_of_script(headers: &HeaderMap) -> bool {
+    headers.get("sec-fetch-mode").is_some_and(|mode| mode != "navigate")
 }
 
 /// The scope that an address is about, for the log.

@@ -37,6 +37,11 @@ impl Tls {
     }
 }
 
+/// Reads the files as a start would.
+pub fn check(files: &config::Tls) -> Result<()> {
+    read(files).map(drop)
+}
+
 fn read(files: &config::Tls) -> Result<ServerConfig> {
     let chain = certificates(&files.certificate)
         .with_context(|| format!("tls.certificate: {}", files.certificate.display()))?;

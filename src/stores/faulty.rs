@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
 
 use super::{
-    Backend, Body, ByteStream, Calls, CheckStep, Marker, ObjectStat, Page, PresignOptions,
+    Backend, Body, ByteStream, Calls, CheckStep, Lane, Marker, ObjectStat, Page, PresignOptions,
     StepSeen, StoreError, Stored,
 };
 use crate::domain::Digest;
@@ -283,6 +283,10 @@ impl Backend for FaultyStore {
 
     fn staging_dir(&self) -> Option<&Path> {
         self.inner.staging_dir()
+    }
+
+    fn lane(&self) -> Option<&Lane> {
+        self.inner.lane()
     }
 
     fn free_space(&self) -> Result<Option<u64>, StoreError> {

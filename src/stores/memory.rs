@@ -129,7 +129,7 @@ impl Backend for MemoryStore {
     async fn stat(&self, digest: &Digest) -> Result<Option<ObjectStat>, StoreError> {
         let state = self.state();
         let found = state.objects.get(digest);
-        Ok(found.map(|(b, t)| ObjectStat { size: b.len() as u64, modified: *t }))
+        Ok(found.map(|(b, t)| ObjectStat { size: b.len() as u64, modified: Some(*t) }))
     }
 
     async fn delete(&self, digest: &Digest) -> Result<(), StoreError> {
@@ -148,7 +148,7 @@ impl Backend for MemoryStore {
         let objects: Vec<Listed> = rest
             .by_ref()
             .take(limit)
-            .map(|(d, (b, t))| Listed { digest: *d, size: b.len() as u64, modified: *t })
+            .map(|(d, (b, t))| Listed { digest: *d, size: b.len() as u64, modified: Some(*t) })
             .collect();
         let next = rest.next().and_then(|_| objects.last().map(|o| o.digest));
         Ok(Page { objects, next })

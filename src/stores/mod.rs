@@ -6,6 +6,7 @@ mod calls;
 mod checklist;
 mod faulty;
 mod intake;
+mod lane;
 mod local;
 mod memory;
 mod names;
@@ -27,6 +28,7 @@ use crate::domain::{BackendConfig, Digest, Timestamp};
 
 pub use calls::{CallCount, Calls, S3Operation};
 pub use faulty::{Fault, FaultyStore, Operation, When};
+pub use lane::{Lane, SILENCE};
 pub use local::LocalStore;
 pub use memory::MemoryStore;
 pub use s3::{S3Store, install_crypto_provider};
@@ -67,12 +69,13 @@ impl StoreError {
     }
 }
 
-/// Makes the backend that `config` describes. Reads directories and credentials, never the network.
+/// Makes the backend that `config` describes. Reads credentials, never the disk of a store or the
+/// network.
 ///
-/// `Unavailable` when a local root is not a directory, or credentials cannot be read.
+/// `Unavailable` when credentials cannot be read.
 pub fn open(config: &BackendConfig) -> Result<Arc<dyn Backend>, StoreError> {
     Ok(match config {
-        BackendConfig::Local(local) => Arc::new(LocalStore::open(&local.root)?),
+        BackendConfig::Local(local) => Arc::new(LocalStore::open(&local.root)),
         BackendConfig::S3(s3) => Arc::new(S3Store::open(s3)?),
     })
 }
@@ -94,7 +97,8 @@ fn clip(range: Option<Range<u64>>, size: u64) -> Result<Range<u64>, StoreError> 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectStat {
     pub size: u64,
-    pub modified: Timestamp,
+    /// `None` when the store does not say it, or not in a way that can be understood.
+    pub modified: Option<Timestamp>,
 }
 
 /// One object of our shape in a listing.
@@ -102,7 +106,9 @@ pub struct ObjectStat {
 pub struct Listed {
     pub digest: Digest,
     pub size: u64,
-    pub modified: Timestamp,
+    /// `None` when the store does not say it, or not in a way that can be understood: such an object
+    /// is not old.
+    pub modified: Option<Timestamp>,
 }
 
 /// One page of a listing, in digest order.
@@ -192,7 +198,8 @@ pub struct CheckStep {
 ///   the object does not exist. Trouble with the store is `Unavailable`, never absence.
 /// - **Bounded**: no call holds more than some tens of MiB, whatever the object's size.
 /// - Calls for one digest are serialised by the caller (`transfer::locks`); calls for different
-///   digests run concurrently. Every call ends: per-read time-outs, not per body.
+///   digests run concurrently. Questions and reads end: per-read time-outs, not per body. Writes and
+///   deletions end with the disk or the connection; a disk that hangs holds a bounded number of threads.
 #[async_trait]
 pub trait Backend: Send + Sync + fmt::Debug {
     /// Stores `size` bytes as `digest`. `Mismatch` when a `Stream` has other bytes or another
@@ -246,7 +253,13 @@ pub trait Backend: Send + Sync + fmt::Debug {
         None
     }
 
-    /// Bytes free on the file system behind the store; `None` when that means nothing.
+    /// Where work on files in `staging_dir` has to run; `None` when any thread may wait for them.
+    fn lane(&self) -> Option<&Lane> {
+        None
+    }
+
+    /// Bytes free on the file system behind the store, not long ago; `None` when that means nothing or is
+    /// not known. Blocks, for a moment only.
     fn free_space(&self) -> Result<Option<u64>, StoreError> {
         Ok(None)
     }

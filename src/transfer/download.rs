@@ -136,6 +136,10 @@ impl Transfer {
                 }
                 self.body(&open, file, read, Some(guard)).await
             }
+            // A disk without a marker may be read; one that says nothing would hold the reader.
+            None if open.is_silent() && !self.stores.check(store).await.is_available() => {
+                Ok(Try::Next)
+            }
             None => self.body(&open, file, read, None).await,
         }
     }

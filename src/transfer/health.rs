@@ -1,16 +1,23 @@
 //! Open backends and whether they can be used: unavailable is not empty (SPEC 2).
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
+
+use tokio::time::timeout;
 
 use crate::api::Health;
 use crate::catalogue::Catalogue;
 use crate::domain::{BackendConfig, Store, StoreId, Timestamp};
 use crate::stores::{self, Backend, Marker, StoreError};
 
-/// A single marker check may take this long before the store counts as unavailable.
+/// A look at a marker waits this long for an answer.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(20);
+/// After this long the store counts as unavailable, whatever the look still hears.
+const SILENCE: Duration = Duration::from_secs(5);
+/// How long anybody waits for a store that was last seen unavailable.
+const LITTLE_PATIENCE: Duration = Duration::from_secs(1);
 /// The single value that names stores whose generation is being raised: store -> generation that
 /// their marker may still carry.
 pub const RAISING: &str = "raising_generation";
@@ -53,6 +60,13 @@ struct Seen {
     state: HealthState,
     since: Option<Timestamp>,
     looked: Option<Instant>,
+    /// Looks that have begun, and when the last of them did.
+    begun: u64,
+    begun_at: Option<Instant>,
+    /// The last look that came to its end, by the count of `begun`.
+    ended: u64,
+    /// True from a look without an answer to the next one with any.
+    silent: bool,
 }
 
 /// A backend with its health.
@@ -63,28 +77,42 @@ pub struct OpenStore {
     config: BackendConfig,
     seen: Mutex<Seen>,
     /// One look at a time: the others wait for its answer.
-    looking: tokio::sync::Mutex<()>,
+    looking: Arc<tokio::sync::Mutex<()>>,
 }
+
+/// The right to look.
+type Turn = tokio::sync::OwnedMutexGuard<()>;
 
 impl OpenStore {
     fn new(id: StoreId, backend: Arc<dyn Backend>, config: BackendConfig) -> Arc<Self> {
-        let seen = Seen { state: HealthState::Unknown, since: None, looked: None };
-        Arc::new(Self {
-            id,
-            backend,
-            config,
-            seen: Mutex::new(seen),
-            looking: tokio::sync::Mutex::default(),
-        })
+        let seen = Seen {
+            state: HealthState::Unknown,
+            since: None,
+            looked: None,
+            begun: 0,
+            begun_at: None,
+            ended: 0,
+            silent: false,
+        };
+        Arc::new(Self { id, backend, config, seen: Mutex::new(seen), looking: Arc::default() })
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn state(&self) -> HealthState {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).state.clone()
+        self.seen().state.clone()
+    }
+
+    /// True while the store does not even say what is wrong: calls to it would hang.
+    pub fn is_silent(&self) -> bool {
+        self.seen().silent
     }
 
     /// For `store show`.
     pub fn health(&self) -> Health {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let seen = self.seen().clone();
         let word = match seen.state {
             HealthState::Unknown => "unknown",
             HealthState::Ok => "ok",
@@ -98,33 +126,69 @@ impl OpenStore {
         }
     }
 
+    fn begin(&self) -> u64 {
+        let mut seen = self.seen();
+        seen.begun += 1;
+        seen.begun_at = Some(Instant::now());
+        seen.begun
+    }
+
+    fn begun(&self) -> u64 {
+        self.seen().begun
+    }
+
+    /// Whether a look that began after the first `begun` ones has ended.
+    fn was_looked_at_since(&self, begun: u64) -> bool {
+        self.seen().ended > begun
+    }
+
     fn set(&self, state: HealthState, now: Timestamp, name: &str) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen();
         if seen.state != state {
             if let Some(problem) = state.problem() {
                 tracing::warn!(store = name, problem, "a store cannot be used as usual");
+            } else if seen.state.problem().is_some() {
+                tracing::info!(store = name, "a store can be used again");
             }
             seen.since = Some(now);
             seen.state = state;
         }
+        seen.silent = false;
         seen.looked = Some(Instant::now());
     }
 
+    /// No answer came in time. What was wrong before is said on: it is known better.
+    fn set_silent(&self, now: Timestamp, name: &str) {
+        if !matches!(self.state(), HealthState::Unavailable(_)) {
+            let seconds = SILENCE.as_secs();
+            let why =
+                format!("no answer for {seconds} s: is the endpoint reachable and the disk well?");
+            self.set(HealthState::Unavailable(why), now, name);
+        }
+        self.seen().silent = true;
+    }
+
+    /// What is left of `patience` for a look that is under way.
+    fn left_of(&self, patience: Duration) -> Duration {
+        let begun = self.seen().begun_at;
+        patience.saturating_sub(begun.map_or(Duration::ZERO, |at| at.elapsed()))
+    }
+
     fn is_fresh(&self) -> bool {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = self.seen();
         seen.state.is_available()
             && matches!(self.config, BackendConfig::S3(_))
             && seen.looked.is_some_and(|at| at.elapsed() < FRESH)
     }
 }
 
-/// The backends of all stores, opened when first needed.
-#[derive(Debug)]
+/// The backends of all stores, opened when first needed. All clones share them.
+#[derive(Debug, Clone)]
 pub struct OpenStores {
     catalogue: Arc<Catalogue>,
-    open: RwLock<HashMap<StoreId, Arc<OpenStore>>>,
+    open: Arc<RwLock<HashMap<StoreId, Arc<OpenStore>>>>,
     /// Older generations that a marker may carry while, or after a crash in which, it is raised.
-    tolerated: RwLock<BTreeMap<StoreId, u64>>,
+    tolerated: Arc<RwLock<BTreeMap<StoreId, u64>>>,
 }
 
 /// The marker that a store of this instance must carry.
@@ -145,8 +209,8 @@ impl OpenStores {
             None
         });
         let tolerated = raising.unwrap_or_default().into_iter().map(|(s, g)| (StoreId(s), g));
-        let tolerated = RwLock::new(tolerated.collect());
-        Self { catalogue, open: RwLock::default(), tolerated }
+        let tolerated = Arc::new(RwLock::new(tolerated.collect()));
+        Self { catalogue, open: Arc::default(), tolerated }
     }
 
     /// A marker at `generation` counts as ours until the next call: the catalogue is about to say,
@@ -205,58 +269,99 @@ impl OpenStores {
         self.open.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
     }
 
-    /// Reads the marker now and returns what it says.
+    /// Reads the marker now and returns what it says. Whoever comes while another looks shares the next
+    /// look.
     pub async fn look(&self, id: StoreId) -> HealthState {
         let open = match self.get(id) {
             Ok(open) => open,
             Err(error) => return HealthState::Unavailable(error.to_string()),
         };
-        let ask = || tokio::time::timeout(PROBE_TIMEOUT, open.backend.read_marker());
-        let mut state = self.judge(id, ask().await);
-        if matches!(state, HealthState::Foreign(_)) {
-            // The generation may have been raised between the answer and the judgement.
-            state = self.judge(id, ask().await);
+        let before = open.begun();
+        let turn = Arc::clone(&open.looking).lock_owned().await;
+        if open.was_looked_at_since(before) {
+            return open.state();
         }
-        open.set(state.clone(), self.catalogue.clock().now(), &self.name(id));
-        state
+        self.look_now(&open, turn).await
     }
 
-    fn judge(
-        &self,
-        id: StoreId,
-        answer: Result<Result<Option<Marker>, StoreError>, tokio::time::error::Elapsed>,
-    ) -> HealthState {
+    async fn look_now(&self, open: &OpenStore, _turn: Turn) -> HealthState {
+        let number = open.begin();
+        let (id, now) = (open.id, || self.catalogue.clock().now());
+        let ask = async {
+            let mut state = self.judge(id, open.backend.read_marker().await);
+            if matches!(state, HealthState::Foreign(_)) {
+                // The generation may have been raised between the answer and the judgement.
+                state = self.judge(id, open.backend.read_marker().await);
+            }
+            state
+        };
+        let mut ask = pin!(ask);
+        let answered = match timeout(SILENCE, &mut ask).await {
+            Ok(state) => Ok(state),
+            Err(_) => {
+                open.set_silent(now(), &self.name(id));
+                timeout(PROBE_TIMEOUT.saturating_sub(SILENCE), &mut ask).await
+            }
+        };
+        match answered {
+            Ok(state) => open.set(state, now(), &self.name(id)),
+            Err(_) => open.set_silent(now(), &self.name(id)),
+        }
+        open.seen().ended = number;
+        open.state()
+    }
+
+    /// The state after a look, for someone who waits for `patience` at most. The look goes on without
+    /// them, and while it does no other begins.
+    pub async fn glimpse(&self, id: StoreId, patience: Duration) -> HealthState {
+        let open = match self.get(id) {
+            Ok(open) => open,
+            Err(error) => return HealthState::Unavailable(error.to_string()),
+        };
+        if open.is_fresh() {
+            return open.state();
+        }
+        let patience = match open.state() {
+            HealthState::Unavailable(_) => patience.min(LITTLE_PATIENCE),
+            HealthState::Unknown | HealthState::Ok | HealthState::Foreign(_) => patience,
+        };
+        // Who gets no answer in time learns what is known.
+        if let Ok(turn) = Arc::clone(&open.looking).try_lock_owned() {
+            let (me, looked) = (self.clone(), Arc::clone(&open));
+            let look = tokio::spawn(async move { me.look_now(&looked, turn).await });
+            timeout(patience, look).await.ok();
+        } else {
+            timeout(open.left_of(patience), open.looking.lock()).await.ok();
+        }
+        open.state()
+    }
+
+    fn judge(&self, id: StoreId, answer: Result<Option<Marker>, StoreError>) -> HealthState {
         let settings = self.catalogue.settings();
         let Some(store) = settings.topology.stores.get(&id) else {
             return HealthState::Unavailable("the store was deleted".to_owned());
         };
         let expected = marker_of(self.catalogue.instance(), store);
         match answer {
-            Err(_) => HealthState::Unavailable(format!(
-                "no answer within {} s: is the endpoint reachable and the disk well?",
-                PROBE_TIMEOUT.as_secs()
-            )),
-            Ok(Err(error)) => HealthState::Unavailable(match error {
+            Err(error) => HealthState::Unavailable(match error {
                 StoreError::Unavailable(why) => why,
                 other => other.to_string(),
             }),
-            Ok(Ok(None)) => HealthState::Unavailable(format!(
+            Ok(None) => HealthState::Unavailable(format!(
                 "{} has no Hayloft marker: is the right disk mounted, the right bucket configured? If the store was \
                  emptied, say `hayloft store reconcile {}`",
                 store.backend.location(),
                 store.name
             )),
-            Ok(Ok(Some(found)))
-                if found == expected || self.is_tolerated(&found, &expected, id) =>
-            {
+            Ok(Some(found)) if found == expected || self.is_tolerated(&found, &expected, id) => {
                 HealthState::Ok
             }
-            Ok(Ok(Some(found))) => HealthState::Foreign(foreign(&found, &expected, store)),
+            Ok(Some(found)) => HealthState::Foreign(foreign(&found, &expected, store)),
         }
     }
 
     /// The store's state, from a look no older than its kind allows: a local marker is read each
-    /// time, a remote one every two seconds.
+    /// time, a remote one every two seconds. A store that was last seen unavailable is not waited for.
     pub async fn check(&self, id: StoreId) -> HealthState {
         let Ok(open) = self.get(id) else {
             return self.look(id).await;
@@ -264,8 +369,26 @@ impl OpenStores {
         if open.is_fresh() {
             return open.state();
         }
-        let _one_at_a_time = open.looking.lock().await;
-        if open.is_fresh() { open.state() } else { self.look(id).await }
+        if matches!(open.state(), HealthState::Unavailable(_)) {
+            return self.glimpse(id, LITTLE_PATIENCE).await;
+        }
+        let before = open.begun();
+        let turn = Arc::clone(&open.looking).lock_owned();
+        // A look that takes longer has said by then that the store is silent.
+        let Ok(turn) = timeout(SILENCE + LITTLE_PATIENCE, turn).await else { return open.state() };
+        if open.is_fresh() || open.was_looked_at_since(before) {
+            return open.state();
+        }
+        self.look_now(&open, turn).await
+    }
+
+    /// Bytes free on the disk of a store that is well; `None` for others and where that means nothing.
+    /// Blocks for a moment at most, so not to be asked with a snapshot in hand.
+    pub fn free_room(&self, id: StoreId) -> Option<u64> {
+        let open = self.get(id).ok()?;
+        // A disk that does not answer its marker would not answer this either.
+        let is_well = !matches!(open.state(), HealthState::Unavailable(_));
+        is_well.then(|| open.backend.free_space().ok().flatten()).flatten()
     }
 
     /// The state as last seen, without a look.
@@ -275,7 +398,9 @@ impl OpenStores {
 
     /// A call failed in a way that puts the whole store in doubt: it is unavailable until the next look.
     pub fn report(&self, id: StoreId, error: &StoreError) {
-        if let (true, Ok(open)) = (error.is_store_wide(), self.get(id)) {
+        if let (true, Ok(open)) = (error.is_store_wide(), self.get(id))
+            && !matches!(open.state(), HealthState::Unavailable(_))
+        {
             let now = self.catalogue.clock().now();
             open.set(HealthState::Unavailable(error.to_string()), now, &self.name(id));
         }

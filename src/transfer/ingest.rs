@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::staging::{self, Place, Room, StagedBody};
+use super::staging::{self, Place, Room, Spool, StagedBody};
 use super::upload::{Committed, UploadError, UploadRequest};
 use super::{OpenStore, Pin, Transfer};
 use crate::catalogue::{Promise, Reservation, Snapshot, Tx};
@@ -131,15 +131,14 @@ impl Transfer {
             return Err(StoreError::Unavailable(problem.to_owned()));
         }
         let open = self.stores.get(store)?;
-        let dir = open.backend.staging_dir().unwrap_or(&self.spool).to_owned();
-        staging::prepare(dir.clone(), size).await.map_err(|e| {
-            let what = format!("{}: {e}", dir.display());
-            if staging::is_full(&e) {
-                StoreError::Full(what)
-            } else {
-                StoreError::Unavailable(what)
-            }
-        })
+        let spool = match open.backend.staging_dir() {
+            Some(dir) => Spool {
+                dir: dir.to_owned(),
+                lane: open.backend.lane().unwrap_or(&self.spool.lane).clone(),
+            },
+            None => self.spool.clone(),
+        };
+        staging::prepare(spool, size).await
     }
 
     /// Reads the body, stores it and commits the entry. Once the body is complete the upload is
@@ -228,7 +227,7 @@ impl Transfer {
                 if !self.confirm(&held, store).await {
                     return Err(UploadError::Vanished.into());
                 }
-                let committed = self.commit(request, staged, store, None, false).await;
+                let committed = self.commit(request, staged, store, None, None).await;
                 drop(pin);
                 Ok(committed?)
             }
@@ -237,8 +236,7 @@ impl Transfer {
                 let open = self.stores.get(store).map_err(Setback::Store)?;
                 let written = self.ensure_bytes(&open, staged).await?;
                 let promise = Some(reservation.promise());
-                let verified = written.is_none_or(|w| w);
-                let committed = self.commit(request, staged, store, promise, verified).await;
+                let committed = self.commit(request, staged, store, promise, written).await;
                 if committed.is_err() && written.is_some() {
                     self.discard(&open, &staged.digest).await;
                 }
@@ -299,14 +297,15 @@ impl Transfer {
         self.catalogue.settings().topology.scope_name(request.scope)
     }
 
-    /// One durable transaction: row, entry, and the end of the promise.
+    /// One durable transaction: row, entry, and the end of the promise. `written` is `None` when the
+    /// store had the bytes: then the row knows better whether they were ever verified.
     async fn commit(
         &self,
         request: &UploadRequest,
         staged: &StagedBody,
         store: StoreId,
         promise: Option<Arc<Promise>>,
-        verified: bool,
+        written: Option<bool>,
     ) -> Result<Committed, UploadError> {
         let request = request.clone();
         let (digest, size) = (staged.digest, staged.size);
@@ -315,8 +314,12 @@ impl Transfer {
                 let store_name = precheck(tx, &request, store)?;
                 let mut file = tx.file_or_new(digest, size)?;
                 let now = tx.now();
-                if !file.is_present(store) {
-                    file.put_replica(present(store, now, verified));
+                match written {
+                    _ if file.is_present(store) => {}
+                    None if file.replica(store).is_some() => {
+                        file.set_state(store, ReplicaState::Present);
+                    }
+                    verified => file.put_replica(present(store, now, verified == Some(true))),
                 }
                 if let Some(promise) = &promise {
                     tx.consume(promise);

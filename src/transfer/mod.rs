@@ -47,13 +47,17 @@ pub use health::{HealthState, OpenStore, OpenStores, RAISING, marker_of};
 pub use ingest::Admission;
 pub use locks::{KeyGuard, KeyLocks, Pin, Pins};
 pub use reap::{ReapSummary, Reaped};
-pub use remove::{Kept, Removal};
+pub use remove::{Confirmed, Kept, Removal};
 pub use staging::StagedBody;
 pub use upload::{Committed, Condition, Declared, UploadError, UploadRequest};
 pub use urls::{IssuedUrls, ProxiedRead};
 
 use crate::catalogue::{Catalogue, CatalogueError};
 use crate::domain::{FileId, StoreId};
+use crate::stores::{Lane, SILENCE};
+
+/// Writes into the spool directory at once, as many as into a local store.
+const SPOOLING: usize = 64;
 
 /// Everything that moving bytes needs.
 #[derive(Debug)]
@@ -64,7 +68,7 @@ pub struct Transfer {
     pub pins: Pins,
     pub urls: IssuedUrls,
     /// Where uploads for remote stores are spooled.
-    spool: PathBuf,
+    spool: staging::Spool,
     /// Keys whose deletion was tried and whose outcome is unknown.
     doubtful: std::sync::Mutex<BTreeSet<(StoreId, FileId)>>,
 }
@@ -73,6 +77,8 @@ impl Transfer {
     /// `spool` must exist and be private to the server.
     pub fn new(catalogue: Arc<Catalogue>, spool: PathBuf) -> Arc<Self> {
         let stores = OpenStores::new(Arc::clone(&catalogue));
+        let lane = Lane::new(SPOOLING, SILENCE);
+        let spool = staging::Spool { dir: spool, lane };
         Arc::new(Self {
             catalogue,
             stores,

@@ -23,6 +23,8 @@ pub enum Reaped {
 const PAGE: usize = 256;
 /// How long one deletion may take before the reaper goes on with others; its outcome is unknown then.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// How long the start waits for local stores.
+const START_PATIENCE: Duration = Duration::from_secs(5);
 /// The single value that remembers URLs across processes.
 const HORIZON: &str = "url_horizon";
 
@@ -139,8 +141,8 @@ impl Transfer {
                 }
             }
         }
-        clean_dir(&self.spool);
-        self.clean_staging();
+        clean_dir(&self.spool.dir);
+        self.clean_staging().await;
         let horizon = self.horizon_at_start().await?;
         let settings = self.catalogue.settings();
         let remote = settings.topology.stores.values().filter(|s| s.is_remote());
@@ -148,16 +150,23 @@ impl Transfer {
         Ok(())
     }
 
-    /// Bodies that were staged beside their local store when the process ended.
-    fn clean_staging(&self) {
+    /// Bodies that were staged beside their local store when the process ended. A disk that hangs does
+    /// not hold up the start: its leftovers stay until a sweep.
+    async fn clean_staging(&self) {
         let settings = self.catalogue.settings();
-        for store in settings.topology.stores.values().filter(|s| !s.is_remote()) {
-            if let Ok(open) = self.stores.get(store.id)
-                && let Some(dir) = open.backend.staging_dir().filter(|dir| dir.is_dir())
-            {
-                clean_dir(dir);
-            }
-        }
+        let local = settings.topology.stores.values().filter(|s| !s.is_remote());
+        let jobs = local.map(|store| async move {
+            let Ok(open) = self.stores.get(store.id) else { return };
+            // Nothing is staged yet: whatever is there is left over.
+            let cleaning = open.backend.clean_unfinished(Duration::ZERO);
+            let problem = match tokio::time::timeout(START_PATIENCE, cleaning).await {
+                Ok(Ok(_)) => return,
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => format!("no answer for {} s", START_PATIENCE.as_secs()),
+            };
+            tracing::warn!(store = %store.name, problem, "leftovers of uploads stay in a store");
+        });
+        futures_util::future::join_all(jobs).await;
     }
 
     async fn recover_writing(&self, store: StoreId) -> Result<(), CatalogueError> {
@@ -250,7 +259,14 @@ fn clean_dir(dir: &std::path::Path) {
             return;
         }
     };
-    for entry in entries.flatten() {
+    for entry in entries {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                tracing::warn!(%error, dir = %dir.display(), "the spool cannot be read to its end");
+                return;
+            }
+        };
         if let Err(error) = std::fs::remove_file(entry.path()) {
             tracing::warn!(%error, path = %entry.path().display(), "a leftover stays");
         }

@@ -8,6 +8,7 @@ use super::{Reaped, Transfer};
 use crate::catalogue::CatalogueError;
 use crate::domain::{FileId, ReplicaState, StoreId, Timestamp};
 use crate::planner::{self, World};
+use crate::stores::StoreError;
 
 /// A replica that a run wants to remove, with what the rule may look at.
 #[derive(Debug, Clone)]
@@ -39,16 +40,24 @@ pub enum Kept {
     Catalogue(#[from] CatalogueError),
 }
 
+/// What the stores of a file's other replicas said.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Confirmed {
+    stores: BTreeSet<StoreId>,
+    /// Stores that gave no answer in time.
+    pub silent: BTreeSet<StoreId>,
+}
+
 impl Transfer {
-    /// Confirms the other replicas of the file, asks the one rule for removal in the write
-    /// transaction, commits `deleting` and removes the bytes when nobody can still read them.
-    /// `Ok` once `deleting` is durable, whatever becomes of the bytes.
-    pub async fn give_up(&self, removal: Removal) -> Result<Reaped, Kept> {
+    /// Asks the one rule for removal in the write transaction, commits `deleting` and removes the bytes
+    /// when nobody can still read them. `Ok` once `deleting` is durable, whatever becomes of the bytes.
+    /// Waits for no other store than the one that the replica leaves.
+    pub async fn give_up(&self, removal: Removal, confirmed: Confirmed) -> Result<Reaped, Kept> {
         let state = self.stores.check(removal.store).await;
         if !state.allows_deletion() {
             return Err(Kept::NotOurs(state.problem().unwrap_or("not looked at yet").to_owned()));
         }
-        let confirmed = self.confirm_others(&removal).await?;
+        let Confirmed { stores: confirmed, .. } = confirmed;
         let (file, store) = (removal.file, removal.store);
         let deferred = removal.deferred.contains(&store);
         let pinned = self.pins.checker();
@@ -83,16 +92,31 @@ impl Transfer {
         if deferred { Ok(Reaped::Later(None)) } else { Ok(self.reap_one(store, file).await?) }
     }
 
-    /// Asks every other store that holds the file, now.
-    async fn confirm_others(&self, removal: &Removal) -> Result<BTreeSet<StoreId>, CatalogueError> {
-        let mut confirmed = BTreeSet::new();
+    /// Asks every other store that holds the file, now and all at once; each may take `patience`.
+    pub async fn confirm_others(
+        &self,
+        removal: &Removal,
+        patience: Duration,
+    ) -> Result<Confirmed, CatalogueError> {
+        let mut confirmed = Confirmed::default();
         let Some(file) = self.catalogue.snapshot()?.file(removal.file)? else {
             return Ok(confirmed);
         };
-        for store in file.present() {
-            let ask = store != removal.store && !removal.unavailable.contains(&store);
-            if ask && self.confirm(&file, store).await {
-                confirmed.insert(store);
+        let others = file.present();
+        let asked = others.filter(|s| *s != removal.store && !removal.unavailable.contains(s));
+        let file = &file;
+        let asked = asked.map(|store| async move {
+            (store, tokio::time::timeout(patience, self.confirm(file, store)).await)
+        });
+        for (store, answer) in futures_util::future::join_all(asked).await {
+            match answer {
+                Ok(true) => drop(confirmed.stores.insert(store)),
+                Ok(false) => {}
+                Err(_) => {
+                    let why = format!("no answer for {} s", patience.as_secs());
+                    self.stores.report(store, &StoreError::Unavailable(why));
+                    confirmed.silent.insert(store);
+                }
             }
         }
         Ok(confirmed)

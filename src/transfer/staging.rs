@@ -6,7 +6,8 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -16,12 +17,22 @@ use tokio::task::JoinHandle;
 use super::upload::UploadError;
 use crate::catalogue::Reservation;
 use crate::domain::Digest;
-use crate::stores::ByteStream;
+use crate::stores::{ByteStream, Lane, StoreError};
 
 /// Bodies up to this size are kept in memory.
 const SMALL: usize = 64 << 10;
 /// Bytes gathered before they are written.
 const GATHER: usize = 256 << 10;
+
+/// How long one write may take: a disk under load may have much to write back first.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A directory for unfinished bodies, and the threads that may wait for its disk.
+#[derive(Debug, Clone)]
+pub struct Spool {
+    pub dir: PathBuf,
+    pub lane: Lane,
+}
 
 /// Where a received body lies.
 #[derive(Debug)]
@@ -54,12 +65,14 @@ impl StagedBody {
 #[derive(Debug)]
 struct TempFile {
     path: PathBuf,
+    lane: Lane,
 }
 
 impl Drop for TempFile {
     fn drop(&mut self) {
+        let path = std::mem::take(&mut self.path);
         // Gone when the store took it; otherwise the clean-up at the next start finds it.
-        std::fs::remove_file(&self.path).ok();
+        self.lane.later(move || drop(std::fs::remove_file(path)));
     }
 }
 
@@ -138,19 +151,25 @@ pub enum Place {
     /// Nowhere: they are only hashed, since the store has them.
     Nowhere,
     /// Into memory when they are few, else into a file in this directory.
-    Dir(PathBuf),
+    Dir(Spool),
     /// Into this file.
     File(Prepared),
 }
 
-/// A place in `dir` for a body of `size` bytes. The room of a large one is taken on the disk at
+/// A place in `spool` for a body of `size` bytes. The room of a large one is taken on the disk at
 /// once, so that a full disk shows before the body is read.
-pub async fn prepare(dir: PathBuf, size: Option<u64>) -> io::Result<Place> {
+pub async fn prepare(spool: Spool, size: Option<u64>) -> Result<Place, StoreError> {
     let Some(size) = size.filter(|size| *size > SMALL as u64) else {
-        return Ok(Place::Dir(dir));
+        return Ok(Place::Dir(spool));
     };
-    let created = tokio::task::spawn_blocking(move || create(&dir, Some(size))).await;
-    created.map_err(io::Error::other)?.map(Place::File)
+    let lane = spool.lane.clone();
+    let create = move || {
+        create(&spool, Some(size)).map_err(|e| {
+            let what = format!("{}: {e}", spool.dir.display());
+            if is_full(&e) { StoreError::Full(what) } else { StoreError::Unavailable(what) }
+        })
+    };
+    lane.ask(create).await.map(Place::File)
 }
 
 /// Reads `body` to its end, into `place`.
@@ -236,7 +255,9 @@ struct Pipe {
     busy: Option<JoinHandle<io::Result<Sink>>>,
     temp: Option<TempFile>,
     /// Where a file is created when one is needed.
-    dir: Option<PathBuf>,
+    dir: Option<Spool>,
+    /// The threads that wait for the file's disk; hashing alone needs none of them.
+    lane: Option<Lane>,
 }
 
 impl Pipe {
@@ -246,7 +267,8 @@ impl Pipe {
             Place::Dir(dir) => (None, None, Some(dir)),
             Place::File(prepared) => (Some(prepared.file), Some(prepared.temp), None),
         };
-        Self { sink: Some(Sink { hashes, file }), busy: None, temp, dir }
+        let lane = temp.as_ref().map(|t| &t.lane).or(dir.as_ref().map(|d| &d.lane)).cloned();
+        Self { sink: Some(Sink { hashes, file }), busy: None, temp, dir, lane }
     }
 
     /// True while nothing was written and no file stands by.
@@ -257,8 +279,8 @@ impl Pipe {
     /// Creates the temporary file when one is needed.
     async fn open(&mut self) -> Result<(), UploadError> {
         let Some(dir) = self.dir.take() else { return Ok(()) };
-        let opened = tokio::task::spawn_blocking(move || create(&dir, None)).await;
-        let prepared = joined(opened)?;
+        let prepared = self.begin(move || create(&dir, None)).await?;
+        let prepared = landed(prepared).await?;
         let mut sink = self.settle().await?;
         sink.file = Some(prepared.file);
         self.sink = Some(sink);
@@ -269,21 +291,35 @@ impl Pipe {
     async fn write(&mut self, chunks: Vec<Bytes>) -> Result<(), UploadError> {
         self.open().await?;
         let mut sink = self.settle().await?;
-        self.busy = Some(tokio::task::spawn_blocking(move || sink.take(&chunks).map(|()| sink)));
+        self.busy = Some(self.begin(move || sink.take(&chunks).map(|()| sink)).await?);
         Ok(())
+    }
+
+    async fn begin<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<JoinHandle<T>, UploadError> {
+        match &self.lane {
+            Some(lane) => lane.start(work).await.map_err(|e| UploadError::Staging(e.to_string())),
+            None => Ok(tokio::task::spawn_blocking(work)),
+        }
     }
 
     /// Waits for the write under way.
     async fn settle(&mut self) -> Result<Sink, UploadError> {
         if let Some(busy) = self.busy.take() {
-            return joined(busy.await);
+            return landed(busy).await;
         }
         self.sink.take().ok_or_else(|| UploadError::Staging("a write was lost".to_owned()))
     }
 }
 
-fn joined<T>(result: Result<io::Result<T>, tokio::task::JoinError>) -> Result<T, UploadError> {
-    match result {
+async fn landed<T>(job: JoinHandle<io::Result<T>>) -> Result<T, UploadError> {
+    let Ok(joined) = tokio::time::timeout(PATIENCE, job).await else {
+        let seconds = PATIENCE.as_secs();
+        return Err(UploadError::Staging(format!("the disk took no bytes for {seconds} s")));
+    };
+    match joined {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(e)) if is_full(&e) => Err(UploadError::StagingFull(e.to_string())),
         Ok(Err(e)) => Err(UploadError::Staging(e.to_string())),
@@ -291,15 +327,15 @@ fn joined<T>(result: Result<io::Result<T>, tokio::task::JoinError>) -> Result<T,
     }
 }
 
-pub fn is_full(error: &io::Error) -> bool {
+fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-/// Creates a private file in `dir`, with room for `size` bytes.
-fn create(dir: &Path, size: Option<u64>) -> io::Result<Prepared> {
-    let path = dir.join(format!("upload-{}", crate::random::hex(12)));
+/// Creates a private file in `spool`, with room for `size` bytes.
+fn create(spool: &Spool, size: Option<u64>) -> io::Result<Prepared> {
+    let path = spool.dir.join(format!("upload-{}", crate::random::hex(12)));
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-    let temp = TempFile { path };
+    let temp = TempFile { path, lane: spool.lane.clone() };
     if let Some(size) = size {
         use rustix::fs::{FallocateFlags, fallocate};
         use rustix::io::Errno;

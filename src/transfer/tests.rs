@@ -127,6 +127,12 @@ impl Rig {
         self.transfer.fulfil(&granted, || {}, &|stream| stream).await
     }
 
+    async fn give_up(&self, body: &[u8], store: StoreId) -> Result<Reaped, Kept> {
+        let removal = self.removal(body, store);
+        let confirmed = self.transfer.confirm_others(&removal, Duration::from_mins(1)).await;
+        self.transfer.give_up(removal, confirmed.expect("asked")).await
+    }
+
     fn removal(&self, body: &[u8], store: StoreId) -> Removal {
         Removal {
             file: self.file(body).expect("file").id,
@@ -330,17 +336,17 @@ async fn a_failed_copy_onto_an_adopted_object_leaves_it_there() {
 async fn the_last_readable_replica_is_never_given_up() {
     let rig = Rig::new(None).await;
     rig.put("x", b"hello").await.expect("put");
-    let kept = rig.transfer.give_up(rig.removal(b"hello", rig.a.0)).await;
+    let kept = rig.give_up(b"hello", rig.a.0).await;
     assert!(matches!(kept, Err(Kept::Pinned(_))), "{kept:?}");
     rig.copy(b"hello").await.expect("copy");
     // The row of the other replica is there, its bytes are not.
     rig.b.2.delete(&digest(b"hello")).await.expect("delete");
-    let kept = rig.transfer.give_up(rig.removal(b"hello", rig.a.0)).await;
+    let kept = rig.give_up(b"hello", rig.a.0).await;
     assert!(matches!(kept, Err(Kept::Pinned(_))), "{kept:?}");
     let file = rig.file(b"hello").expect("file");
     assert_eq!(file.state(rig.b.0), Some(ReplicaState::Missing));
     rig.copy(b"hello").await.expect("copy");
-    let gone = rig.transfer.give_up(rig.removal(b"hello", rig.a.0)).await.expect("removed");
+    let gone = rig.give_up(b"hello", rig.a.0).await.expect("removed");
     assert_eq!((gone, rig.a.2.count()), (Reaped::Gone, 0));
     assert_eq!(rig.usage(rig.a.0), (0, 0));
     assert_eq!(rig.get(b"hello").await.expect("get"), b"hello");
@@ -354,7 +360,7 @@ async fn an_issued_url_defers_the_deletion_and_an_upload_revives_the_replica() {
     let file = rig.file(b"hello").expect("file");
     let clock = rig.transfer.catalogue.clock().clone();
     rig.transfer.urls.issue(rig.a.0, file.id, clock.now(), Duration::from_mins(1));
-    let later = rig.transfer.give_up(rig.removal(b"hello", rig.a.0)).await.expect("deleting");
+    let later = rig.give_up(b"hello", rig.a.0).await.expect("deleting");
     assert!(matches!(later, Reaped::Later(Some(_))), "{later:?}");
     assert_eq!((rig.a.2.count(), rig.usage(rig.a.0).1), (1, 5), "deleting bytes count");
     let puts = rig.a.1.calls(Operation::Put);
@@ -372,7 +378,7 @@ async fn a_delete_with_a_lost_answer_is_settled_before_the_key_is_written_again(
     rig.put("x", b"hello").await.expect("put");
     rig.copy(b"hello").await.expect("copy");
     rig.a.1.inject(Operation::Delete, When::Nth(1), Fault::Unavailable);
-    let failed = rig.transfer.give_up(rig.removal(b"hello", rig.a.0)).await.expect("deleting");
+    let failed = rig.give_up(b"hello", rig.a.0).await.expect("deleting");
     assert!(matches!(failed, Reaped::Failed(_)), "{failed:?}");
     rig.put("x", b"hello").await.expect("put");
     assert_eq!(rig.a.1.calls(Operation::Delete), 2, "deleted again before it is written");
@@ -404,7 +410,7 @@ async fn a_foreign_marker_stops_every_deletion() {
     let mut marker = rig.a.2.read_marker().await.expect("marker").expect("marker");
     marker.generation += 1;
     rig.a.2.write_marker(&marker).await.expect("marker");
-    let kept = rig.transfer.give_up(rig.removal(b"hello", rig.a.0)).await;
+    let kept = rig.give_up(b"hello", rig.a.0).await;
     assert!(matches!(kept, Err(Kept::NotOurs(_))), "{kept:?}");
     assert_eq!(rig.a.2.count(), 1);
 }

@@ -70,7 +70,7 @@ test('pictures of every page', async () => {
   await mkdir(directory, { recursive: true });
   await api('POST', '/stores/nas/check');
   QUIET['file-explain'] = `/browse/packages/file?path=${encodeURIComponent(FILE)}`;
-  const only = process.env.HAYLOFT_ONLY?.split(',');
+  const only = process.env.HAYLOFT_TEST_ONLY?.split(',');
   const chosen = (pages) => Object.fromEntries(Object.entries(pages).filter(([name]) => !only || only.includes(name)));
   await shootAll(chosen({ 'sign-in': '/signin' }), false);
   await shootAll(chosen(QUIET));

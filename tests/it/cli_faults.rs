@@ -15,6 +15,8 @@ use axum::routing::{get, post};
 use hayloft::api::Run;
 use serde_json::json;
 
+use crate::support::ports;
+
 /// Serves `router` on a free port until the test process ends; returns its URL.
 fn serve(router: Router) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -32,8 +34,7 @@ fn serve(router: Router) -> String {
 
 /// A URL where nobody listens.
 fn nobody() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    format!("http://{}/", listener.local_addr().expect("its address"))
+    format!("http://127.0.0.1:{}/", ports::claim())
 }
 
 fn hayloft(server: &str, words: &[&str]) -> Command {

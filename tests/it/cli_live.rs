@@ -113,7 +113,60 @@ async fn a_file_that_cannot_be_read_fails_the_import_and_not_the_others() {
     let tree = instance.path("tree").display().to_string();
     let answer = instance.cli(&["import", "directory", "s", &tree]);
     assert_eq!(answer.code, 1);
-    assert_eq!((&answer.json()["files"], &answer.json()["failed"]), (&1.into(), &1.into()));
+    let done = answer.json();
+    assert_eq!((&done["files"], &done["failed"]), (&1.into(), &1.into()));
+    let error = &done["errors"][0];
+    assert!(error["path"].as_str().expect("a path").ends_with("tree/bad\nname"), "{done}");
+    assert!(error["detail"].as_str().expect("a detail").contains("control"), "{done}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_download_leaves_links_and_devices_what_they_are() {
+    let instance = Instance::started("").await;
+    instance.ok(&["scope", "create", "s"]);
+    let content = bytes(1, 1000);
+    instance.put_ok("s/x", content.clone()).await;
+    let get = |target: &Path| {
+        instance.ok(&["file", "get", "s", "x", "-o", &target.display().to_string()]);
+    };
+    let (real, link, dangling) =
+        (instance.path("real"), instance.path("link"), instance.path("dangling"));
+    std::fs::write(&real, "old").expect("write");
+    std::fs::set_permissions(&real, std::fs::Permissions::from_mode(0o600)).expect("chmod");
+    std::os::unix::fs::symlink("real", &link).expect("a link");
+    std::os::unix::fs::symlink("made", &dangling).expect("a link");
+    get(&link);
+    get(&dangling);
+    for (link, file) in [(&link, "real"), (&dangling, "made")] {
+        assert!(std::fs::symlink_metadata(link).expect("there").is_symlink());
+        assert_eq!(std::fs::read(instance.path(file)).expect("read"), content);
+    }
+    assert_eq!(mode_of(&real) & 0o777, 0o600);
+    // A pipe stands for devices, which only root could make.
+    let pipe = instance.path("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+    let read_end = pipe.clone();
+    let reader = std::thread::spawn(move || std::fs::read(read_end).expect("read"));
+    get(&pipe);
+    assert_eq!(reader.join().expect("joined"), content);
+    assert!(!std::fs::symlink_metadata(&pipe).expect("there").is_file());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listing_that_is_refused_prints_nothing_but_the_refusal() {
+    let instance = Instance::started("").await;
+    let answer = instance.cli(&["file", "list", "nope"]);
+    assert_eq!((answer.code, answer.stdout.as_str()), (1, ""));
+    assert_eq!(answer.problem()["status"], 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_that_undoes_a_deletion_is_quoted_for_the_shell() {
+    let instance = Instance::started("").await;
+    instance.ok(&["scope", "create", "s"]);
+    instance.put_ok("s/x;%20touch%20y", bytes(1, 10)).await;
+    let said = instance.said(&["file", "delete", "s", "x; touch y"]);
+    assert!(said.contains("hayloft file undelete s 'x; touch y'"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -125,6 +125,7 @@ fn an_error_names_file_line_and_what_is_allowed() {
         ("data_dir = \"here\"", "data_dir", "absolute"),
         ("public_url = \"files.example.org\"", "public_url", "https://"),
         ("[limits]\nidle_timeout = \"0s\"", "limits.idle_timeout", "0s"),
+        ("[maintenance]\nlimit_forecast = \"1h\"", "maintenance.limit_forecast", "\"1d\""),
     ];
     for (text, place, allowed) in cases {
         let e = refusal(text);
@@ -176,10 +177,45 @@ fn a_wrong_override_is_refused_by_its_name() {
         ("HAYLOFT_MAINTAINANCE__SCHEDULE", "off"),
         ("HAYLOFT_MAINTENANCE__CONCURRENCY", "many"),
         ("HAYLOFT_LISTEN__PORT", "5"),
+        ("HAYLOFT_TLS__KEY", "/key"),
+        ("HAYLOFT_NOTIFY", "[]"),
+        ("HAYLOFT_FOO", "1"),
     ] {
-        let e = load("", &[(variable, value)]).expect_err(variable);
+        let e = load("", &[(variable, value), ("HAYLOFT_LISTEN", "0.0.0.0:1")]);
+        let e = e.expect_err(variable);
         assert!(e.contains(variable), "{e}");
     }
+}
+
+#[test]
+fn an_unknown_variable_is_refused_and_the_nearest_known_one_named() {
+    for (variable, meant) in [
+        ("HAYLOFT_SCHEDULE", "HAYLOFT_MAINTENANCE__SCHEDULE"),
+        ("HAYLOFT_MAINTENANCE_SCHEDULE", "HAYLOFT_MAINTENANCE__SCHEDULE"),
+        ("HAYLOFT_LISTEN_ON", "HAYLOFT_LISTEN"),
+    ] {
+        let e = load("", &[(variable, "off")]).expect_err(variable);
+        assert!(e.contains(&format!("{variable}: ")) && e.contains(meant), "{e}");
+    }
+}
+
+#[test]
+fn keys_that_need_each_other_can_both_come_from_the_environment() {
+    let both = [("HAYLOFT_TLS__CERTIFICATE", "/c"), ("HAYLOFT_TLS__KEY", "/k")];
+    let tls = load("", &both).expect("valid").tls.expect("TLS");
+    assert_eq!((tls.certificate.to_str(), tls.key.to_str()), (Some("/c"), Some("/k")));
+}
+
+#[test]
+fn what_kubernetes_says_of_a_service_named_hayloft_is_no_setting() {
+    let told = [
+        ("HAYLOFT_SERVICE_HOST", "10.0.0.1"),
+        ("HAYLOFT_SERVICE_PORT_HTTP", "8700"),
+        ("HAYLOFT_PORT", "tcp://10.0.0.1:8700"),
+        ("HAYLOFT_PORT_8700_TCP_ADDR", "10.0.0.1"),
+    ];
+    assert_eq!(load("", &told).expect("valid"), Config::default());
+    assert!(load("", &[("HAYLOFT_PORT", "8700")]).is_err());
 }
 
 #[test]

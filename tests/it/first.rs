@@ -223,10 +223,47 @@ async fn real_services_are_understood_too() {
     }
 }
 
-#[tokio::test]
+/// Adds a store on the test's own S3 service.
+fn add_store(instance: &Instance, server: &s3::InProcess) {
+    let secret = instance.path("secret");
+    std::fs::write(&secret, s3::SECRET).expect("the secret");
+    let secret = secret.display().to_string();
+    let mut args = vec!["store", "create", "cold", "s3", "--bucket", "bucket", "--prefix", "hay"];
+    args.extend(["--endpoint", &server.endpoint, "--path-style", "--access-key-id", s3::KEY]);
+    args.extend(["--secret-access-key-file", &secret]);
+    instance.ok(&args);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_check_tells_what_the_key_may_not_do() {
     let instance = Instance::started("").await;
-    let (_server, _bucket) = instance.add_cloud("cold", &[]).await;
+    let server = s3::in_process(s3::Faults::default()).await;
+    server.make_bucket("bucket");
+    add_store(&instance, &server);
+    let check = instance.ok(&["store", "check", "cold"]);
+    assert_eq!(check["ok"], true, "{check:#}");
+    let forbid = |what| *server.faults.forbidden.lock().expect("unpoisoned") = what;
+    let rights: [(s3::OfRequest, &str, &str); 4] = [
+        (|line| line.starts_with("PUT "), "write", "s3:PutObject"),
+        (
+            |line| line.starts_with("GET ") && !line.contains("list-type"),
+            "read_back",
+            "s3:GetObject",
+        ),
+        (|line| line.contains("list-type"), "list", "s3:ListBucket"),
+        (|line| line.starts_with("DELETE "), "delete", "s3:DeleteObject"),
+    ];
+    for (forbidden, step, right) in rights {
+        forbid(Some(forbidden));
+        let answer = instance.cli(&["store", "check", "cold"]);
+        let check = answer.json();
+        assert_eq!((answer.code, &check["ok"]), (1, &false.into()), "{right}: {check:#}");
+        let steps = check["steps"].as_array().expect("steps");
+        let found = steps.iter().find(|s| s["step"] == step).expect("the step");
+        assert_eq!(found["ok"], false, "{right}: {check:#}");
+        assert!(found["remedy"].as_str().is_some_and(|r| r.contains(right)), "{right}: {found:#}");
+    }
+    forbid(None);
     let check = instance.ok(&["store", "check", "cold"]);
     assert_eq!(check["ok"], true, "{check:#}");
 }

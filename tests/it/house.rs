@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hayloft::api::{MoveView, Outcome, Run};
@@ -294,6 +294,15 @@ impl House {
             ended.expect("the run ends").expect("the run is published");
         }
         self.maintenance.run(id, true).await.expect("read").expect("recorded")
+    }
+
+    /// Waits for what comes by itself, on a busy machine late.
+    pub async fn eventually(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        let begun = Instant::now();
+        while !holds(self) {
+            assert!(begun.elapsed() < Duration::from_secs(20), "it never comes: {what}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     pub async fn dry(&self) -> Run {

@@ -3,6 +3,8 @@
 mod access;
 mod bench;
 mod connections;
+mod document;
+mod door_pages;
 mod limits;
 mod reads;
 mod scope_pages;

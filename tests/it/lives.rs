@@ -286,10 +286,11 @@ impl Life {
     }
 }
 
-/// `HAYLOFT_STORMS` says how many.
+/// `HAYLOFT_TEST_STORMS` says how many.
 #[tokio::test]
 async fn lives_full_of_changes_and_failures_keep_the_rules_and_settle() {
-    let lives = std::env::var("HAYLOFT_STORMS").ok().and_then(|n| n.parse().ok()).unwrap_or(12);
+    let lives =
+        std::env::var("HAYLOFT_TEST_STORMS").ok().and_then(|n| n.parse().ok()).unwrap_or(12);
     for seed in 1..=lives {
         let mut life = Life::begin(seed).await;
         for _ in 0..60 {

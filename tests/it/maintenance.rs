@@ -6,7 +6,9 @@ use hayloft::api::{Outcome, Run};
 use hayloft::domain::{Policy, ReplicaState};
 use hayloft::stores::{Fault, Operation, When};
 
-use crate::house::{HOUR, House, causes, drain, drain_into, is_complete, limit, populate, sorted};
+use crate::house::{
+    HOUR, House, body, causes, drain, drain_into, is_complete, limit, populate, sorted,
+};
 
 fn plain() -> Policy {
     Policy::default()
@@ -298,8 +300,7 @@ async fn item_26_a_store_that_gives_no_answer_is_skipped() {
     assert!(causes(&run).iter().any(|c| c.contains("no answer")), "{:?}", causes(&run));
     assert_eq!(house.places(a), "local mirror");
     // What was left alone ends by itself.
-    tokio::time::sleep(wait).await;
-    assert_eq!(house.places(a), "far local mirror");
+    house.eventually("the copy", |house| house.places(a) == "far local mirror").await;
     house.check().await;
 }
 
@@ -388,6 +389,23 @@ async fn item_30_a_dry_run_lists_what_the_next_run_does_and_changes_nothing() {
     assert_eq!(run.removed.files, 1, "the deleted file");
     assert_eq!(house.places(used), "local");
     house.is_settled(&run).await;
+}
+
+#[tokio::test]
+async fn a_dry_run_says_what_the_next_run_says_when_lost_replicas_are_back() {
+    let mut house = House::new();
+    let local = house.store("local").await;
+    house.link("s", "local", Some(100), plain()).await;
+    let digest = house.put("s", "f", 10).await;
+    local.memory.delete(&digest).await.expect("deleted");
+    house.maintenance.verify(false, false).await.expect("verify");
+    let lost = house.vacuum().await;
+    assert_eq!(lost.outcome, Outcome::Incomplete);
+    assert_eq!(house.dry().await.errors.last(), lost.errors.last(), "the file is lost");
+    local.memory.plant(&digest, body("f", 10));
+    let dry = house.dry().await;
+    assert_eq!((dry.outcome, dry.errors.as_slice()), (Outcome::Complete, [].as_slice()));
+    assert_eq!(house.vacuum().await.outcome, Outcome::Complete);
 }
 
 #[tokio::test]

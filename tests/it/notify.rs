@@ -283,6 +283,31 @@ async fn lost_replicas_are_told_once_with_their_number_store_and_scopes() {
 }
 
 #[tokio::test]
+async fn a_receiver_that_has_moved_is_not_taken_for_one_that_listens() {
+    let ear = Receiver::start().await;
+    let house = House::with(hears(&ear, &[NotifyEvent::RunComplete]));
+    ear.answers.lock().expect("unpoisoned").push_back(301);
+    let tested = house.maintenance.test_receivers().await;
+    assert!(!tested[0].delivered, "{tested:#?}");
+    let problem = tested[0].problem.as_deref().unwrap_or_default();
+    assert!(problem.contains("301") && problem.contains("redirects"), "{problem}");
+    ear.wait(1).await;
+}
+
+#[tokio::test]
+async fn a_receiver_that_is_down_does_not_hold_up_the_end() {
+    let url = format!("http://127.0.0.1:{}/", ports::claim());
+    let notify = vec![receiver(NotifyKind::Json, url, &[NotifyEvent::RunComplete])];
+    let mut house = House::with(|config| config.notify = notify);
+    house.store("a").await;
+    house.vacuum().await;
+    // The pauses between the attempts are 42 s in all.
+    let end = tokio::time::timeout(Duration::from_secs(20), house.maintenance.shutdown());
+    end.await.expect("the end");
+    assert_eq!(house.maintenance.notified(), (0, 1), "given up, and counted");
+}
+
+#[tokio::test]
 async fn a_limit_that_comes_near_is_told_once() {
     const DAY: Duration = Duration::from_hours(24);
     let ear = Receiver::start().await;
@@ -322,7 +347,7 @@ async fn a_limit_that_comes_near_is_told_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn receivers_can_be_tried_and_no_secret_is_sent_shown_or_logged() {
-    let ear = Receiver::start().await;
+    let ear = Receiver::start_at((Ipv4Addr::LOCALHOST, ports::claim()).into()).await;
     let provider = s3::in_process(s3::Faults::default()).await;
     provider.make_bucket("bucket");
     let urls = [ear.url("/hush1/json"), ear.url("/hush2/slack")];

@@ -63,7 +63,7 @@ fn places(house: &House, files: &[Digest]) -> Vec<String> {
 #[tokio::test]
 async fn an_upload_that_was_never_finished_leaves_no_file_behind() {
     let dir = tempfile::tempdir().expect("a directory");
-    let store = LocalStore::create(dir.path()).expect("made");
+    let store = LocalStore::create(dir.path()).await.expect("made");
     store.write_marker(&crate::conformance::marker()).await.expect("marked");
     let staging = store.staging_dir().expect("a directory").to_owned();
     let (old, new) = (staging.join("old"), staging.join("new"));
@@ -103,7 +103,7 @@ async fn a_dry_run_deletes_no_orphan_and_a_run_deletes_old_ones_only() {
 #[tokio::test]
 async fn directories_that_become_empty_do_no_harm_whoever_removes_them() {
     let dir = tempfile::tempdir().expect("a directory");
-    let store = LocalStore::create(dir.path()).expect("made");
+    let store = LocalStore::create(dir.path()).await.expect("made");
     store.write_marker(&crate::conformance::marker()).await.expect("marked");
     let (content, other) = (support::bytes(1, 100), support::bytes(2, 100));
     let (digest, kept) = (support::digest(&content), support::digest(&other));

@@ -130,6 +130,44 @@ async fn what_happens_to_many_files_is_answered_by_one_plan() {
 }
 
 #[tokio::test]
+async fn what_happens_to_a_file_is_known_from_a_plan_that_took_long() {
+    let house = crowded().await;
+    let slow = Fault::Delay(Duration::from_millis(3200));
+    house.shelf("far").faulty.inject(Operation::ReadMarker, When::Always, slow);
+    let shared = house.maintenance.preview().await.expect("a preview");
+    let oldest = house.file(support::digest(&crate::house::body("f0", 10))).expect("f0").id;
+    let begun = std::time::Instant::now();
+    assert_eq!(house.maintenance.plan_of(oldest).await.expect("a plan").len(), 1);
+    assert!(begun.elapsed() < Duration::from_secs(2), "planned again");
+    assert!(Arc::ptr_eq(&shared, &house.maintenance.fresh_preview().expect("still shared")));
+}
+
+#[tokio::test]
+async fn a_file_that_was_just_changed_is_not_answered_for_from_before() {
+    let house = crowded().await;
+    let first = house.maintenance.preview().await.expect("a preview");
+    house.remove("s", "f0").await;
+    house.put("s", "new", 20).await;
+    let plan = async |name: &str, size: usize| {
+        let digest = support::digest(&crate::house::body(name, size));
+        let file = house.file(digest).expect("the file").id;
+        house.maintenance.plan_of(file).await.expect("a plan")
+    };
+    // Nothing was done to this one: what was known of it still is.
+    assert_eq!(plan("f1", 10).await.len(), 1);
+    assert!(Arc::ptr_eq(&first, &house.maintenance.preview().await.expect("shared")));
+    let moves = plan("new", 20).await;
+    let second = house.maintenance.preview().await.expect("a preview");
+    assert!(!Arc::ptr_eq(&first, &second));
+    let digest = support::digest(&crate::house::body("new", 20));
+    let of_new = second.run.moves.iter().flatten().filter(|m| m.digest == digest);
+    assert_eq!(of_new.cloned().collect::<Vec<_>>(), moves);
+    // Settings that were changed are never answered for from before.
+    house.link("s", "far", None, populate()).await;
+    assert_eq!(plan("new", 20).await.len(), 1);
+}
+
+#[tokio::test]
 async fn a_preview_goes_on_when_its_asker_leaves() {
     let house = crowded().await;
     let slow = Fault::Delay(Duration::from_millis(100));

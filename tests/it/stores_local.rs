@@ -14,7 +14,7 @@ const MIB: usize = 1 << 20;
 async fn a_local_store_whose_volume_is_gone_is_unavailable() {
     let parent = tempfile::tempdir().expect("a temporary directory");
     let root = parent.path().join("mount");
-    let store = LocalStore::create(&root).expect("made");
+    let store = LocalStore::create(&root).await.expect("made");
     store.write_marker(&marker()).await.expect("marked");
     let content = bytes(1, 1000);
     let digest = put(&store, &content).await;
@@ -36,14 +36,15 @@ async fn a_local_store_whose_volume_is_gone_is_unavailable() {
     std::fs::remove_dir(&root).expect("removed");
     let gone = store.read_marker().await;
     assert!(matches!(gone, Err(StoreError::Unavailable(_))), "{gone:?}");
-    assert!(LocalStore::open(&root).is_err());
+    let gone = LocalStore::open(&root).read_marker().await;
+    assert!(matches!(gone, Err(StoreError::Unavailable(_))), "{gone:?}");
 }
 
 #[tokio::test]
 async fn a_local_store_is_plain_files_and_survives_tidying() {
     use std::os::unix::fs::PermissionsExt;
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let store = LocalStore::open(dir.path()).expect("a directory");
+    let store = LocalStore::open(dir.path());
     store.write_marker(&marker()).await.expect("marked");
     let content = bytes(1, 1000);
     let digest = put(&store, &content).await;
@@ -76,7 +77,7 @@ async fn a_file_from_another_file_system_is_copied() {
     if !elsewhere.is_dir() {
         return;
     }
-    let store = LocalStore::open(dir.path()).expect("a directory");
+    let store = LocalStore::open(dir.path());
     store.write_marker(&marker()).await.expect("marked");
     let mut file = tempfile::NamedTempFile::new_in(elsewhere).expect("a file");
     let content = bytes(1, 3 * MIB);
@@ -91,7 +92,7 @@ async fn a_file_from_another_file_system_is_copied() {
 #[tokio::test]
 async fn a_dropped_put_leaves_no_temporary_file() {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let store = LocalStore::open(dir.path()).expect("a directory");
+    let store = LocalStore::open(dir.path());
     store.write_marker(&marker()).await.expect("marked");
     let content = bytes(1, 3 * MIB);
     let unfinished = stream_of(content.slice(..2 * MIB)).chain(stream::pending());
@@ -113,7 +114,7 @@ async fn a_dropped_put_leaves_no_temporary_file() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn parallel_puts_share_directories() {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let store = LocalStore::open(dir.path()).expect("a directory");
+    let store = LocalStore::open(dir.path());
     store.write_marker(&marker()).await.expect("marked");
     let puts = (0..64).map(|n| {
         let (store, content) = (store.clone(), bytes(n, 16 << 10));

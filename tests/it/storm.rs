@@ -127,7 +127,8 @@ async fn storm(seed: u64) {
 
 #[tokio::test]
 async fn storms_of_failures_lose_nothing_and_settle() {
-    let seeds = std::env::var("HAYLOFT_STORMS").ok().and_then(|n| n.parse().ok()).unwrap_or(12);
+    let seeds =
+        std::env::var("HAYLOFT_TEST_STORMS").ok().and_then(|n| n.parse().ok()).unwrap_or(12);
     for seed in 1..=seeds {
         storm(seed).await;
     }
@@ -139,7 +140,7 @@ async fn a_drain_between_two_directories_leaves_plain_files() {
     let (old, new) = (tempfile::tempdir().expect("dir"), tempfile::tempdir().expect("dir"));
     for (name, dir) in [("old", &old), ("new", &new)] {
         let shelf = house.store(name).await;
-        let local = LocalStore::open(dir.path()).expect("open");
+        let local = LocalStore::open(dir.path());
         let marker = shelf.memory.read_marker().await.expect("read").expect("marker");
         local.write_marker(&marker).await.expect("marker");
         house.install(name, shelf.id, Arc::new(local));

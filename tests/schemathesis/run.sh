@@ -29,7 +29,20 @@ end() {
 trap end EXIT
 trap 'exit 130' INT TERM
 
-port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+# Below the ports that the system gives to outgoing connections, so that none takes it before the server does.
+port=$(python3 - <<'PYTHON'
+import random, socket
+while True:
+    port = random.randrange(16000, 20000)
+    with socket.socket() as s:
+        try:
+            s.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+    print(port)
+    break
+PYTHON
+)
 cat > "$dir/config.toml" <<CONFIG
 data_dir = "$dir/data"
 admin_socket = "$dir/admin.sock"

@@ -16,6 +16,9 @@ use crate::cli::output::{self, Output, progress};
 use crate::cli::transport::foreign_client;
 use crate::domain::{Digest, FilePath, ScopeName};
 
+/// Symbolic links that are followed one after the other, as by Linux.
+const LINKS: usize = 40;
+
 /// Entries asked for at once: the server's largest page.
 const PAGE: usize = 1000;
 
@@ -32,12 +35,7 @@ pub async fn file(
     let bar = progress::transfer(output, download.body.content_length());
     let expected = download.digest;
     let received = if let Some(target) = target {
-        let mut partial = Partial::create(target)?;
-        let received = copy(download.body, &mut partial.file, &bar).await?;
-        if received == expected {
-            partial.keep().await?;
-        }
-        received
+        save(download, target, &bar).await?
     } else {
         let stdout = std::io::stdout().as_fd().try_clone_to_owned()?;
         copy(download.body, &mut tokio::fs::File::from_std(stdout.into()), &bar).await?
@@ -50,6 +48,35 @@ pub async fn file(
         );
     }
     Ok(())
+}
+
+/// Writes a file whole or not at all; what is there and no file (a device, a pipe) stays what it is.
+async fn save(download: Download, target: &Path, bar: &indicatif::ProgressBar) -> Result<Digest> {
+    let there = std::fs::metadata(target).ok();
+    if there.as_ref().is_some_and(|there| !there.is_file()) {
+        let opened = tokio::fs::OpenOptions::new().write(true).open(target).await;
+        let mut file = opened.with_context(|| format!("cannot write {}", target.display()))?;
+        return copy(download.body, &mut file, bar).await;
+    }
+    let mut partial = Partial::create(&followed(target))?;
+    if let Some(there) = there {
+        partial.file.set_permissions(there.permissions()).await?;
+    }
+    let received = copy(download.body, &mut partial.file, bar).await?;
+    if received == download.digest {
+        partial.keep().await?;
+    }
+    Ok(received)
+}
+
+/// What symbolic links lead to, whether it is there or not: a link stays one.
+fn followed(target: &Path) -> PathBuf {
+    let mut path = target.to_owned();
+    for _ in 0..LINKS {
+        let Ok(next) = std::fs::read_link(&path) else { break };
+        path = path.with_file_name("").join(next);
+    }
+    path
 }
 
 struct Download {
@@ -158,14 +185,14 @@ impl Drop for Partial {
 
 /// Prints page after page, so that memory does not grow with the scope.
 pub async fn list(client: &Client, scope: &ScopeName, prefix: &str, output: Output) -> Result<()> {
-    let mut after: Option<String> = None;
+    // Before anything is printed: a refusal is the whole answer.
+    let mut page = next_page(client, scope, prefix, None).await?;
     let mut out = std::io::BufWriter::new(std::io::stdout());
     let mut first = true;
     if output.json {
         write!(out, "{{\"entries\":[")?;
     }
     loop {
-        let page = page(client, scope, prefix, after.as_deref()).await?;
         for entry in &page.entries {
             if output.json {
                 let comma = if std::mem::take(&mut first) { "" } else { "," };
@@ -176,10 +203,8 @@ pub async fn list(client: &Client, scope: &ScopeName, prefix: &str, output: Outp
             }
         }
         out.flush()?;
-        after = page.next;
-        if after.is_none() {
-            break;
-        }
+        let Some(after) = page.next else { break };
+        page = next_page(client, scope, prefix, Some(&after)).await?;
     }
     if output.json {
         writeln!(out, "],\"next\":null}}")?;
@@ -187,7 +212,7 @@ pub async fn list(client: &Client, scope: &ScopeName, prefix: &str, output: Outp
     Ok(out.flush()?)
 }
 
-async fn page(
+async fn next_page(
     client: &Client,
     scope: &ScopeName,
     prefix: &str,

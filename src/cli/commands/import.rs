@@ -19,6 +19,9 @@ use crate::domain::{FilePath, ScopeName};
 /// Uploads under way at once.
 const PARALLEL: usize = 4;
 
+/// Failures that are told under `--json`; `failed` counts all.
+const ERRORS: usize = 1000;
+
 pub async fn workspaces(client: &Client, file: &Path, output: Output) -> Result<Ended> {
     let mut text = String::new();
     let read = if file.as_os_str() == "-" {
@@ -45,6 +48,21 @@ struct Imported {
     /// Symlinks, devices, sockets.
     skipped: u64,
     failed: u64,
+    /// The first of what failed.
+    errors: Vec<Failed>,
+}
+
+#[derive(Debug, Serialize)]
+struct Failed {
+    /// What could not be read or uploaded; the directory itself when no file is known.
+    path: String,
+    detail: String,
+}
+
+impl Failed {
+    fn at(path: &Path, e: impl Into<anyhow::Error>) -> Self {
+        Self { path: path.display().to_string(), detail: format!("{:#}", e.into()) }
+    }
 }
 
 /// Uploads what the walk finds, a few files at a time; one failure does not stop the others.
@@ -58,7 +76,7 @@ pub async fn directory(
     let walk = Walk::new(dir).with_context(|| format!("cannot read {}", dir.display()))?;
     let bar = progress::transfer(output, None);
     let results = stream::iter(walk)
-        .map(|found| one(client, scope, dir, prefix, found, bar.clone()))
+        .map(|found| one(client, scope, dir, prefix, found, bar.clone(), output))
         .buffer_unordered(PARALLEL);
     futures_util::pin_mut!(results);
     let mut imported = Imported::default();
@@ -70,9 +88,12 @@ pub async fn directory(
                 bar.set_message(output::count(imported.files, "file"));
             }
             Ok(None) => imported.skipped += 1,
-            Err(e) => {
+            Err(failed) => {
                 imported.failed += 1;
-                bar.suspend(|| output.note(&format!("error: {e:#}")));
+                bar.suspend(|| output.note(&format!("error: {}: {}", failed.path, failed.detail)));
+                if imported.errors.len() < ERRORS {
+                    imported.errors.push(failed);
+                }
             }
         }
     }
@@ -103,13 +124,16 @@ async fn one(
     scope: &ScopeName,
     dir: &Path,
     prefix: &str,
-    found: Result<Found>,
+    found: Result<Found, Failed>,
     bar: ProgressBar,
-) -> Result<Option<u64>> {
+    output: Output,
+) -> Result<Option<u64>, Failed> {
     let file = match found? {
         Found::File(file) => file,
         Found::Other(path, kind) => {
-            bar.suspend(|| eprintln!("skipped {}: {}", path.display(), described(kind)));
+            bar.suspend(|| {
+                output.note(&format!("skipped {}: {}", path.display(), described(kind)));
+            });
             return Ok(None);
         }
     };
@@ -120,7 +144,7 @@ async fn one(
         upload(client, scope, &path, source, None, bar).await?;
         Ok(Some(size))
     };
-    send.await.map_err(|e: anyhow::Error| e.context(file.display().to_string()))
+    send.await.map_err(|e: anyhow::Error| Failed::at(&file, e))
 }
 
 fn described(kind: FileType) -> &'static str {
@@ -142,21 +166,24 @@ enum Found {
 }
 
 /// Everything below a directory, depth first; holds one open directory per level.
-struct Walk(Vec<std::fs::ReadDir>);
+struct Walk {
+    root: PathBuf,
+    open: Vec<std::fs::ReadDir>,
+}
 
 impl Walk {
     fn new(dir: &Path) -> std::io::Result<Self> {
-        Ok(Self(vec![std::fs::read_dir(dir)?]))
+        Ok(Self { root: dir.to_owned(), open: vec![std::fs::read_dir(dir)?] })
     }
 
     /// `None` for a directory, which is entered.
-    fn look(&mut self, entry: std::io::Result<DirEntry>) -> Result<Option<Found>> {
-        let entry = entry?;
+    fn look(&mut self, entry: std::io::Result<DirEntry>) -> Result<Option<Found>, Failed> {
+        let entry = entry.map_err(|e| Failed::at(&self.root, e))?;
         let path = entry.path();
-        let cannot = || format!("cannot read {}", path.display());
-        let kind = entry.file_type().with_context(cannot)?;
+        let cannot = |e| Failed::at(&path, anyhow::Error::new(e).context("cannot read it"));
+        let kind = entry.file_type().map_err(cannot)?;
         if kind.is_dir() {
-            self.0.push(std::fs::read_dir(&path).with_context(cannot)?);
+            self.open.push(std::fs::read_dir(&path).map_err(cannot)?);
             return Ok(None);
         }
         Ok(Some(if kind.is_file() { Found::File(path) } else { Found::Other(path, kind) }))
@@ -164,12 +191,12 @@ impl Walk {
 }
 
 impl Iterator for Walk {
-    type Item = Result<Found>;
+    type Item = Result<Found, Failed>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let Some(entry) = self.0.last_mut()?.next() else {
-                self.0.pop();
+            let Some(entry) = self.open.last_mut()?.next() else {
+                self.open.pop();
                 continue;
             };
             if let Some(found) = self.look(entry).transpose() {

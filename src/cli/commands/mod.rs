@@ -14,6 +14,7 @@ use anyhow::Result;
 use super::Ended;
 use super::args::{Command, FileCommand, Global, ImportCommand, NotifyCommand, TokenCommand};
 use super::client::{Client, in_path, in_query};
+use super::local;
 use super::output::{self, Output, Table};
 use crate::api::{
     Explanation, FileView, NotifyTested, SignInLink, TokenCreate, TokenCreated, TokenView,
@@ -97,7 +98,8 @@ async fn file(client: &Client, command: FileCommand, output: Output) -> Result<E
             let url = format!("/files/{scope}/{}", in_path(path.as_str()));
             client.send(client.request(reqwest::Method::DELETE, &url)?).await?;
             output.note(&format!(
-                "Deleted. Within the grace period: hayloft file undelete {scope} {path}"
+                "Deleted. Within the grace period: hayloft file undelete {scope} {}",
+                local::argument(path.as_str())
             ));
         }
         FileCommand::Undelete { scope, path } => {

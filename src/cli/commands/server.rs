@@ -15,7 +15,7 @@ use crate::app::{self, App, Found, OpenError, Rehearsal, Role};
 use crate::cli::Ended;
 use crate::cli::args::{Cli, Global};
 use crate::cli::output::{self, Output};
-use crate::config::{Config, Log, LogFormat};
+use crate::config::{Config, Log, LogFormat, Tls};
 use crate::logging::{self, Level};
 use crate::server::Welcome;
 
@@ -26,9 +26,9 @@ const LOCK_PAUSE: Duration = Duration::from_millis(100);
 
 /// The configuration that `--config` and the environment give.
 pub fn config(global: &Global) -> Result<Config> {
-    // A value that is not UTF-8 can be no setting of ours; others are not ours to judge.
-    let environment = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    // What is not UTF-8 is no setting that would be taken, and must not go unnoticed either.
+    let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+    let environment = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
     Ok(Config::load(global.config.as_deref(), environment)?)
 }
 
@@ -125,19 +125,65 @@ async fn reload_level(global: Global, level: Level) {
 pub fn check_config(global: &Global, output: Output) -> Result<Ended> {
     let config = config(global)?;
     let found = app::rehearse(&config);
+    let tls = config.tls.as_ref().map(TlsFound::look).transpose();
     if output.json {
         let mut shown = serde_json::to_value(&config)?;
         shown["catalogue"] = found_json(&config.catalogue(), found.as_ref().ok());
+        if config.tls.is_some() {
+            shown["tls"]["state"] =
+                json!(tls.as_ref().ok().copied().flatten().map_or("bad", TlsFound::name));
+        }
         output::line(&shown.to_string())?;
     } else {
+        // What follows the values is a comment: all of it stays TOML.
         output::line(config.to_toml()?.trim_end())?;
         if let Ok(found) = &found {
-            // The rest is TOML, and stays it.
             output::line(&format!("\n# {}", found_text(&config.catalogue(), found)))?;
+        }
+        if let Ok(Some(tls)) = &tls {
+            output::line(&format!("# {}", tls.text()))?;
         }
     }
     found?;
+    tls?;
     Ok(Ended::Done)
+}
+
+/// What a start would make of the files of `[tls]`.
+#[derive(Debug, Clone, Copy)]
+enum TlsFound {
+    Good,
+    /// This user may not read them; the server's may.
+    Closed,
+}
+
+impl TlsFound {
+    fn look(files: &Tls) -> Result<Self> {
+        let is_closed = |file: &Path| {
+            std::fs::File::open(file).is_err_and(|e| e.kind() == io::ErrorKind::PermissionDenied)
+        };
+        if is_closed(&files.certificate) || is_closed(&files.key) {
+            return Ok(Self::Closed);
+        }
+        crate::server::check_tls(files)?;
+        Ok(Self::Good)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Closed => "closed",
+        }
+    }
+
+    fn text(self) -> &'static str {
+        match self {
+            Self::Good => "The certificate and its key are good.",
+            Self::Closed => {
+                "The certificate and its key were not looked at: this user may not read them."
+            }
+        }
+    }
 }
 
 fn found_text(path: &Path, found: &Found) -> String {

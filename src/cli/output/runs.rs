@@ -99,16 +99,16 @@ pub fn verify(report: &VerifyReport) -> String {
         count(report.checked_replicas, "replica"),
         bytes(report.read_bytes)
     );
-    text += &findings("lost", &report.lost);
-    text += &findings("missing", &report.missing);
-    text += &findings("corrupt", &report.corrupt);
+    text += &findings("lost", &report.lost, report.totals.lost);
+    text += &findings("missing", &report.missing, report.totals.missing);
+    text += &findings("corrupt", &report.corrupt, report.totals.corrupt);
     for wrong in &report.counters {
         text += &format!(
             "\ncounter {}: recorded {}, counted {}",
             wrong.counter, wrong.recorded, wrong.counted
         );
     }
-    text += &findings("note: orphan", &report.orphans);
+    text += &findings("note: orphan", &report.orphans, report.totals.orphans);
     if report.pending_deletes > 0 {
         text += &format!("\nnote: {} pending", count(report.pending_deletes, "delete"));
     }
@@ -118,17 +118,34 @@ pub fn verify(report: &VerifyReport) -> String {
     if report.repaired > 0 {
         text += &format!("\nrepaired: {}", report.repaired);
     }
-    text + if report.ok { "\n\nAll is well." } else { "\n\nNOT all is well." }
+    if !report.ok {
+        return text + "\n\nNOT all is well.";
+    }
+    if report.unavailable.is_empty() && report.unchecked_replicas == 0 {
+        return text + "\n\nAll is well.";
+    }
+    let unchecked = count(report.unchecked_replicas, "replica");
+    text + &format!("\n\nWhat could be checked is well, but {unchecked} could NOT be checked.")
 }
 
-fn findings(kind: &str, list: &[VerifyFinding]) -> String {
+fn findings(kind: &str, list: &[VerifyFinding], total: u64) -> String {
     let mut text = String::new();
     for finding in list.iter().take(LISTED) {
         let store = finding.store.as_deref().map(|s| format!(" in {s}")).unwrap_or_default();
-        text += &format!("\n{kind}: {}{store}: {}", finding.digest, finding.detail);
+        text +=
+            &format!("\n{kind}: {}{store}{}: {}", finding.digest, named(finding), finding.detail);
     }
-    if list.len() > LISTED {
-        text += &format!("\n{kind}: {} more (--json lists all)", list.len() - LISTED);
+    let shown = list.len().min(LISTED) as u64;
+    if total > shown {
+        let up_to = if total > list.len() as u64 { "more of them" } else { "all" };
+        text += &format!("\n{kind}: {} more (--json lists {up_to})", total - shown);
     }
     text
+}
+
+/// ` (SCOPE/PATH)` or ` (SCOPE/PATH and others)`; nothing for a file without a name.
+fn named(finding: &VerifyFinding) -> String {
+    let Some(first) = finding.entries.first() else { return String::new() };
+    let others = if finding.entries.len() > 1 { " and others" } else { "" };
+    format!(" ({}/{}{others})", first.scope, first.path)
 }

@@ -70,7 +70,9 @@ pub fn link_notes(link: &LinkView) -> String {
     for kept in &link.retained {
         let files = count(kept.files, "file");
         let held = bytes(kept.bytes);
-        text += &format!("\n{}: {files} ({held}) retained for scope {}", link.store, kept.scope);
+        let (store, scope) = (&link.store, &kept.scope);
+        let bound = if kept.at_least { "at least " } else { "" };
+        text += &format!("\n{store}: {bound}{files} ({held}) retained for scope {scope}");
     }
     text + &warnings("", &link.warnings)
 }

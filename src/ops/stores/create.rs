@@ -188,14 +188,14 @@ impl LocalRoot {
         Ok(())
     }
 
-    fn make(&self, name: &StoreName) -> Result<(), OpError> {
+    async fn make(&self, name: &StoreName) -> Result<(), OpError> {
         if let Some(detail) = writable::obstacle(&self.path, self.exists) {
             return Err(OpError::Store { kind: "store-unavailable", detail });
         }
         if self.exists {
             return Ok(());
         }
-        LocalStore::create(&self.path).map(drop).map_err(|e| not_made(name, &e))
+        LocalStore::create(&self.path).await.map(drop).map_err(|e| not_made(name, &e))
     }
 
     /// Takes back an empty directory that was made for a store which did not come to be.
@@ -219,7 +219,7 @@ pub(in crate::ops) async fn found(
     let _alone = ONE_AT_A_TIME.lock().await;
     check_location(&app.catalogue.settings().topology, &place)?;
     if let Some(root) = &root {
-        root.make(&place.name)?;
+        root.make(&place.name).await?;
     }
     let made = occupy(app, actor, &place, also).await;
     if let (Err(_), Some(root)) = (&made, &root) {

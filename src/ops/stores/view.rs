@@ -11,12 +11,10 @@ use crate::api::{Health, StoreScope, StoreView};
 use crate::app::App;
 use crate::catalogue::{self, Snapshot};
 use crate::domain::{ReplicaState, Store, StoreId, StoreName, Topology};
-use crate::transfer::HealthState;
 
-/// How long showing a store waits for its marker.
+/// How long showing a store waits for its marker: until it is said to be silent. One that was seen ill
+/// is waited for less (`OpenStores::glimpse`).
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The same for one that was seen ill: whoever looks again and again is not to wait for it.
-const LITTLE_PATIENCE: Duration = Duration::from_secs(1);
 /// How long a page waits for stores.
 const GLANCE: Duration = Duration::from_millis(10);
 const DAYS: u32 = 7;
@@ -35,22 +33,14 @@ pub async fn glance(app: &Arc<App>, actor: &Actor) -> Result<Vec<StoreView>, OpE
 
 /// Every store, in name order, looked at now.
 pub async fn all(app: &Arc<App>) -> Result<Vec<StoreView>, OpError> {
-    let settings = app.catalogue.settings();
-    let looks = settings.topology.stores.keys().map(|id| look(app, *id));
-    futures_util::future::join_all(looks).await;
+    look(app, PATIENCE).await;
     views(app).await
 }
 
 /// Every store, in name order, as it was last seen; a look begins that the next call profits from.
 pub async fn all_as_known(app: &Arc<App>) -> Result<Vec<StoreView>, OpError> {
-    let settings = app.catalogue.settings();
-    let looks = settings.topology.stores.keys().map(|id| {
-        let (stores, id) = (Arc::clone(&app.transfer), *id);
-        tokio::spawn(async move { stores.stores.check(id).await })
-    });
-    let looks: Vec<_> = looks.collect();
     // A disk answers at once, a bucket does not.
-    tokio::time::timeout(GLANCE, futures_util::future::join_all(looks)).await.ok();
+    look(app, GLANCE).await;
     views(app).await
 }
 
@@ -69,7 +59,8 @@ pub async fn show(app: &Arc<App>, actor: &Actor, name: &StoreName) -> Result<Sto
 }
 
 pub(super) async fn shown(app: &Arc<App>, name: &StoreName) -> Result<StoreView, OpError> {
-    look(app, find_store(&app.catalogue.settings().topology, name)?.id).await;
+    let id = find_store(&app.catalogue.settings().topology, name)?.id;
+    app.transfer.stores.glimpse(id, PATIENCE).await;
     let name = name.clone();
     blocking(app, move |app| {
         let settings = app.catalogue.settings();
@@ -78,16 +69,21 @@ pub(super) async fn shown(app: &Arc<App>, name: &StoreName) -> Result<StoreView,
     .await
 }
 
-async fn look(app: &App, id: StoreId) {
-    let patience = match app.transfer.stores.last_seen(id) {
-        HealthState::Unavailable(_) => LITTLE_PATIENCE,
-        HealthState::Unknown | HealthState::Ok | HealthState::Foreign(_) => PATIENCE,
-    };
-    // Without an answer in time the last known state is shown.
-    tokio::time::timeout(patience, app.transfer.stores.check(id)).await.ok();
+/// Looks at all stores at once.
+async fn look(app: &App, patience: Duration) {
+    let settings = app.catalogue.settings();
+    let ids = settings.topology.stores.keys();
+    let looks = ids.map(|id| app.transfer.stores.glimpse(*id, patience));
+    futures_util::future::join_all(looks).await;
+}
+
+/// The same before something is asked of all stores.
+pub(in crate::ops) async fn look_at_all(app: &App) {
+    look(app, PATIENCE).await;
 }
 
 fn view(app: &App, topology: &Topology, store: &Store) -> Result<StoreView, OpError> {
+    let facts = disk_facts(app, store)?;
     let snapshot = app.catalogue.snapshot()?;
     let counts = snapshot.store_counts(store.id)?;
     let count = |state| counts.get(&state).copied().unwrap_or_default();
@@ -117,7 +113,7 @@ fn view(app: &App, topology: &Topology, store: &Store) -> Result<StoreView, OpEr
         scopes: scopes(&snapshot, topology, store.id)?,
         health: health(app, store.id),
         s3: store.s3().map(s3_settings::view),
-        warnings: warnings::of_store(store, disk_facts(app, store)?),
+        warnings: warnings::of_store(store, facts),
     })
 }
 
@@ -167,11 +163,12 @@ pub(in crate::ops) fn disk_facts(app: &App, store: &Store) -> Result<DiskFacts, 
     }
     let snapshot = app.catalogue.snapshot()?;
     let held = snapshot.store_counts(store.id)?.values().map(|c| c.bytes).sum::<u64>();
-    // A disk that does not answer is a matter of health.
-    let free = app.transfer.stores.get(store.id).ok().and_then(|o| o.backend.free_space().ok());
     let today = u32::try_from(app.catalogue.clock().now().seconds() / DAY).unwrap_or(0);
     let samples = snapshot.samples(store.id)?;
     let past = samples.iter().rfind(|(day, _)| day.saturating_add(DAYS) <= today);
     let week = past.map(|(_, then)| held.saturating_sub(then.bytes));
-    Ok(DiskFacts { capacity: free.flatten().map(|f| f.saturating_add(held)), week })
+    drop(snapshot);
+    // A disk that does not answer is a matter of health.
+    let free = app.transfer.stores.free_room(store.id);
+    Ok(DiskFacts { capacity: free.map(|f| f.saturating_add(held)), week })
 }

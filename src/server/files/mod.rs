@@ -74,7 +74,8 @@ pub async fn handle(site: &Arc<Site>, caller: &Caller, request: Request<Body>) -
     let settings = site.app.catalogue.settings();
     let ask = Ask { site, settings, caller, parts: &parts, scope, rest };
     if !by_hash && !rest.is_empty() && parts.method == Method::PUT {
-        return put::put(&ask, body).await;
+        // Large, and a small download is not to pay for it.
+        return Box::pin(put::put(&ask, body)).await;
     }
     let answer = if by_hash { read_by_hash(&ask).await } else { file(&ask).await };
     let answer = answer.unwrap_or_else(IntoResponse::into_response);

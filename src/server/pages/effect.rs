@@ -23,8 +23,10 @@ const PARTS: usize = 3;
 #[derive(Debug)]
 pub enum Effect {
     Seen(Box<Seen>),
-    /// It would be refused, or could not be looked at.
+    /// It would be refused.
     Refused(String),
+    /// Nobody could look; it may be a good change.
+    Unknown(String),
 }
 
 #[derive(Debug)]
@@ -80,14 +82,23 @@ impl Effect {
                     };
                 Self::Seen(Box::new(Seen { is_as_is: true, sentence, ..seen }))
             }
-            Err(error) => Self::Refused(error.to_string()),
+            Err(error) => Self::Unknown(error.to_string()),
         }
     }
 
     pub fn of(previewed: Result<Previewed, OpError>) -> Self {
         match previewed {
             Ok(previewed) => Self::Seen(Box::new(seen(&previewed.before, &previewed.after))),
-            Err(error) => Self::Refused(error.to_string()),
+            Err(
+                error @ (OpError::NotFound { .. }
+                | OpError::Invalid(_)
+                | OpError::Field { .. }
+                | OpError::Refused { .. }
+                | OpError::Forbidden(_)),
+            ) => Self::Refused(error.to_string()),
+            Err(error @ (OpError::Store { .. } | OpError::Catalogue(_) | OpError::Internal(_))) => {
+                Self::Unknown(error.to_string())
+            }
         }
     }
 }

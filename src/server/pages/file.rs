@@ -28,6 +28,8 @@ struct Page {
     crumbs: Vec<(String, String)>,
     /// What the next run would do, when the page has waited for it.
     next: Option<Vec<MoveView>>,
+    /// The page may ask for that unasked: what is known of the next run lists all files.
+    is_cheap: bool,
 }
 
 impl Page {
@@ -64,6 +66,7 @@ pub async fn show(
     } else {
         None
     };
+    let plan = ops::vacuum::cached_preview(&app, &visit.actor)?;
     let folders = path.as_str().match_indices('/').filter_map(|(at, _)| path.as_str().get(..=at));
     let crumbs = folders.map(|folder| {
         let name = places::name(folder).trim_end_matches('/').to_owned();
@@ -78,6 +81,7 @@ pub async fn show(
         twins: known.twins,
         crumbs: crumbs.collect(),
         next,
+        is_cheap: plan.is_none_or(|plan| plan.is_whole()),
     })
 }
 

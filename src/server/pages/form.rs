@@ -10,6 +10,8 @@ use axum::extract::{FromRequest, Request};
 
 use super::super::errors::Failure;
 use super::super::query::Query;
+use super::show;
+use super::show::{escape, url};
 use crate::ops::OpError;
 
 /// Longest form.
@@ -22,7 +24,14 @@ pub struct Form {
     errors: BTreeMap<Cow<'static, str>, String>,
     /// What is wrong with the whole.
     message: Option<String>,
+    /// Before the ids of the fields, where a page has fields of one name in several forms.
+    ids: &'static str,
+    /// Somebody filled it in, not we.
+    is_sent: bool,
 }
+
+/// The field in which a form carries what the page showed.
+const SHOWN: &str = "shown";
 
 impl Form {
     /// What was typed into a field, without space around it; empty when there is nothing.
@@ -51,6 +60,26 @@ impl Form {
     #[must_use]
     pub fn ticked(self, name: &str, on: impl Into<bool>) -> Self {
         if on.into() { self.with(name, "on") } else { self }
+    }
+
+    /// Sets this form's fields apart from those of the other forms of the page.
+    #[must_use]
+    pub fn with_ids(self, ids: &'static str) -> Self {
+        Self { ids, ..self }
+    }
+
+    /// Whether the user changed a field against what the page showed, if it said so with `shown`. What
+    /// nobody touched is not sent on, so that a form that was open for long undoes no change of
+    /// somebody else.
+    pub fn is_touched(&self, name: &str) -> bool {
+        let Some(shown) = self.values.get(SHOWN) else { return true };
+        let same = |shown: Query| shown.get(name).unwrap_or_default().trim() == self.get(name);
+        !Query::parse(shown).is_ok_and(same)
+    }
+
+    /// `value` if its field is touched.
+    pub fn if_touched<T>(&self, name: &str, value: T) -> Option<T> {
+        self.is_touched(name).then_some(value)
     }
 
     /// Says what is wrong with a field; the first remark stays.
@@ -88,6 +117,18 @@ impl Form {
         self.message.as_deref().or_else(|| {
             (!self.errors.is_empty()).then_some("Something is not right yet: see below.")
         })
+    }
+
+    /// What the page shows, for `is_touched`. A form that was sent keeps what it was first, and
+    /// nothing of what was typed. Markup.
+    pub fn shown(&self) -> String {
+        let pair = |(name, value): (&String, &String)| format!("{}={}", url(name), url(value));
+        let value = match self.values.get(SHOWN) {
+            Some(first) => first.clone(),
+            None if self.is_sent => return String::new(),
+            None => self.values.iter().map(pair).collect::<Vec<_>>().join("&"),
+        };
+        format!("<input type=\"hidden\" name=\"{SHOWN}\" value=\"{}\">", escape(&value))
     }
 
     pub fn text(&self, name: &str, label: &str, hint: &str) -> String {
@@ -131,7 +172,8 @@ impl Form {
     ) -> String {
         let value = if kind == "password" { "" } else { self.get(name) };
         let error = self.errors.get(name).map(String::as_str);
-        let field = Field { kind, name, label, hint, value, error, options, required };
+        let id = format!("{}{name}", self.ids);
+        let field = Field { kind, id, name, label, hint, value, error, options, required };
         field.render().unwrap_or_default()
     }
 }
@@ -140,6 +182,7 @@ impl Form {
 #[template(path = "field.html", config = "web/askama.toml")]
 struct Field<'a> {
     kind: &'a str,
+    id: String,
     name: &'a str,
     label: &'a str,
     hint: &'a str,
@@ -156,7 +199,7 @@ impl<S: Sync> FromRequest<S> for Form {
         let body = to_bytes(request.into_body(), LONGEST).await;
         let body = body.map_err(|_| Failure::invalid("malformed-form", "the form is too large"))?;
         let pairs = Query::parse(&String::from_utf8_lossy(&body))?;
-        Ok(Self { values: pairs.into_pairs().collect(), ..Self::default() })
+        Ok(Self { values: pairs.into_pairs().collect(), is_sent: true, ..Self::default() })
     }
 }
 
@@ -171,6 +214,28 @@ mod tests {
         let markup = form.text("size", "Limit", "as 80GB");
         assert!(markup.contains("&#60;80XB&#62;") && markup.contains("aria-invalid"), "{markup}");
         assert!(form.message().is_some());
+    }
+
+    #[test]
+    fn only_what_differs_from_what_was_shown_is_touched() {
+        let first = Form::default().with("size", "80 & more").ticked("on", true);
+        let markup = first.shown();
+        let value = markup.split("value=\"").nth(1).and_then(|v| v.split('"').next());
+        let value = value.expect("a value").replace("&amp;", "&");
+        let back = Form::default().with(SHOWN, &value).with("size", "80 & more").with("name", "x");
+        let touched = ["size", "on", "name", "else"].map(|name| back.is_touched(name));
+        assert_eq!(touched, [false, true, true, false]);
+        assert!(back.shown().contains("80%20%26%20more"), "{}", back.shown());
+        assert!(Form::default().is_touched("size"), "a program sends what it means");
+    }
+
+    #[test]
+    fn errors_show_code_as_code() {
+        let mut form = Form::default();
+        form.blame("on", "use `none` <b>");
+        let markup = form.tick("on", "On", "");
+        assert!(markup.contains("<code>none</code> &lt;b&gt;"), "{markup}");
+        assert!(markup.contains("aria-invalid"), "{markup}");
     }
 
     #[test]

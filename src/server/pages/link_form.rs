@@ -37,14 +37,20 @@ pub fn state(state: impl Plain<LinkState>) -> &'static str {
     }
 }
 
-/// What the drain field offers: (value, text).
-pub fn drains<'a>(others: impl IntoIterator<Item = &'a StoreName>) -> Vec<(String, String)> {
+/// What the drain field offers: (value, text). `unlinked` are targets that a policy has or somebody
+/// chose although they are not linked: they stay what they are until somebody chooses another.
+pub fn drains<'a>(
+    others: impl IntoIterator<Item = &'a StoreName>,
+    unlinked: impl IntoIterator<Item = StoreName>,
+) -> Vec<(String, String)> {
     let fixed = [
         (String::new(), "no".to_owned()),
         (ANYWHERE.to_owned(), "yes, to where uploads would go".to_owned()),
     ];
     let named = others.into_iter().map(|name| (name.to_string(), format!("yes, to {name}")));
-    fixed.into_iter().chain(named).collect()
+    let lost = unlinked.into_iter();
+    let lost = lost.map(|name| (name.to_string(), format!("yes, to {name} (not linked)")));
+    fixed.into_iter().chain(named).chain(lost).collect()
 }
 
 /// The form of a link as it is.
@@ -66,7 +72,14 @@ pub fn filled(view: &LinkView) -> Form {
         .with("soft_max_size", policy.soft_max_size.map(show::exact).unwrap_or_default())
 }
 
-/// The change that a form asks for: every setting of the link.
+/// The target that a form's drain field names.
+pub fn target(form: &Form) -> Option<StoreName> {
+    form.given("drain")
+        .filter(|drain| *drain != ANYWHERE)
+        .and_then(|name| StoreName::new(name).ok())
+}
+
+/// The change that a form asks for: every setting that differs from what the page showed.
 pub fn change(form: &mut Form) -> Option<LinkChange> {
     let upload_priority = form.read("upload_priority", priority);
     let download_priority = form.read("download_priority", priority);
@@ -80,15 +93,15 @@ pub fn change(form: &mut Form) -> Option<LinkChange> {
         name => StoreName::new(name).map(Drain::Into).map_err(|_| "Choose one of the list."),
     });
     let policy = PolicyChange {
-        populate: Some(form.is_on("populate")),
-        drain: Some(drain?),
-        read_only: Some(form.is_on("read_only")),
-        write_only: Some(form.is_on("write_only")),
-        soft_max_size: Some(soft_max_size?),
+        populate: form.if_touched("populate", form.is_on("populate")),
+        drain: form.if_touched("drain", drain?),
+        read_only: form.if_touched("read_only", form.is_on("read_only")),
+        write_only: form.if_touched("write_only", form.is_on("write_only")),
+        soft_max_size: form.if_touched("soft_max_size", soft_max_size?),
     };
     Some(LinkChange {
-        upload_priority: Some(upload_priority?),
-        download_priority: Some(download_priority?),
+        upload_priority: form.if_touched("upload_priority", upload_priority?),
+        download_priority: form.if_touched("download_priority", download_priority?),
         policy: Some(policy),
         force: form.is_on("force"),
     })

@@ -1,5 +1,6 @@
 //! The editor of a link, with what a change would do, and unlinking.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use askama::Template;
@@ -20,6 +21,8 @@ use crate::ops;
 use crate::ops::links::Removal;
 use crate::ops::{Force, OpError};
 
+/// Before the ids of the fields that unlink: the editor has a box of the same name.
+const UNLINK: &str = "unlink-";
 /// The value of `from` that leads back to the matrix.
 const MATRIX: &str = "matrix";
 
@@ -87,8 +90,15 @@ impl Pair {
         let names = linked.filter_map(|link| Some(&topology.stores.get(&link.store)?.name));
         let mut others: Vec<&StoreName> = names.filter(|name| **name != self.store).collect();
         others.sort();
+        let kept = self.link.as_ref().map(link_form::filled);
+        let targets: BTreeSet<_> = [kept.as_ref(), Some(&form)]
+            .into_iter()
+            .flatten()
+            .filter_map(link_form::target)
+            .collect();
+        let unlinked: Vec<_> = targets.into_iter().filter(|name| !others.contains(&name)).collect();
         Editor {
-            drains: link_form::drains(others),
+            drains: link_form::drains(others, unlinked),
             scope: self.scope,
             store: self.store,
             form,
@@ -127,7 +137,7 @@ impl Editor {
             frame: visit.frame(app, Section::Scopes, title),
             removal,
             unlink_refused: None,
-            unlink: Form::default(),
+            unlink: Form::default().with_ids(UNLINK),
             editor: self,
         })
     }
@@ -256,6 +266,6 @@ pub async fn unlink(
     };
     let filled = pair.form();
     let page = pair.editor(&app, filled, "").page(&app, &visit).await?;
-    let page = Page { unlink_refused: Some(refused), unlink: form, ..page };
+    let page = Page { unlink_refused: Some(refused), unlink: form.with_ids(UNLINK), ..page };
     render_as(StatusCode::UNPROCESSABLE_ENTITY, &page)
 }

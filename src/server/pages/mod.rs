@@ -41,7 +41,8 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderValue, Method, Request, StatusCode};
 use axum::response::Response;
@@ -146,7 +147,7 @@ fn of_files() -> Router<Arc<App>> {
         .route("/fragments/browse/{scope}/next", get(file::next))
 }
 
-/// Answers an address of the page.
+/// Answers an address of the page. What is refused before a page is asked for becomes one in `refuse`.
 pub async fn answer(
     site: &Arc<Site>,
     caller: &Caller,
@@ -154,7 +155,7 @@ pub async fn answer(
     peer: Option<IpAddr>,
 ) -> Result<Response, Failure> {
     let path = request.uri().path();
-    let is_read = request.method().is_safe();
+    let is_read = is_read(request.method());
     if let Some(name) = path.strip_prefix("/assets/") {
         return assets::serve(name, &request);
     }
@@ -183,10 +184,27 @@ pub async fn answer(
     Ok(answered)
 }
 
+fn is_read(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+}
+
+fn is_fragment(path: &str) -> bool {
+    path.strip_prefix('/')
+        .and_then(|rest| rest.strip_prefix(FRAGMENTS))
+        .is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// A refusal from before the door, for people.
+pub fn refuse(path: &str, failure: &Failure) -> Response {
+    if is_fragment(path) { sign_in::in_part(failure) } else { sign_in::refused(failure) }
+}
+
 /// Turns a problem document, or a bare refusal of the router, into a page.
 async fn as_page(site: &Site, method: &Method, response: Response) -> Response {
     let status = response.status();
-    let kind = response.headers().get(CONTENT_TYPE).cloned();
+    let (mut headers, extensions) = (response.headers().clone(), response.extensions().clone());
+    let kind = headers.remove(CONTENT_TYPE);
+    headers.remove(CONTENT_LENGTH);
     let is = |wanted: &str| {
         kind.as_ref().is_some_and(|kind| kind.as_bytes().starts_with(wanted.as_bytes()))
     };
@@ -212,7 +230,10 @@ async fn as_page(site: &Site, method: &Method, response: Response) -> Response {
             (reason.to_owned(), "The server could not do this.".to_owned())
         }
     };
-    frame::error(&site.app, status, title, detail)
+    let mut page = frame::error(&site.app, status, title, detail);
+    page.headers_mut().extend(headers);
+    page.extensions_mut().extend(extensions);
+    page
 }
 
 /// What every page carries.

@@ -15,7 +15,7 @@ use super::super::errors::Failure;
 use super::super::query::Query;
 use super::super::sessions;
 use super::super::site::Site;
-use super::{frame, html, owns, protect};
+use super::{frame, html, is_fragment, is_read, owns, protect, show};
 
 /// A sign-in form holds one token and one address.
 const FORM_MAX: usize = 8 << 10;
@@ -28,6 +28,8 @@ struct Door<'a> {
     next: &'a str,
     /// Set when they are in.
     go_on: Option<&'a str>,
+    /// Signing in does not help.
+    is_shut: bool,
 }
 
 impl Door<'_> {
@@ -40,14 +42,45 @@ impl Door<'_> {
     }
 }
 
+/// An empty door.
+const DOOR: Door<'static> = Door { message: None, next: "/", go_on: None, is_shut: false };
+
 /// What a stranger gets instead of a page.
 pub fn ask(request: &Request<Body>) -> Response {
     let target = request.uri().path_and_query().map_or("/", |p| p.as_str());
-    if !request.method().is_safe() {
-        let message = Some("The session is over: sign in, then send the form again.");
-        return Door { message, next: "/", go_on: None }.response(StatusCode::UNAUTHORIZED);
+    if is_fragment(request.uri().path()) {
+        let over = Failure::new(StatusCode::UNAUTHORIZED, "unauthorized", "The session is over.");
+        return in_part(&over);
     }
-    Door { message: None, next: inside(target), go_on: None }.response(StatusCode::OK)
+    if !is_read(request.method()) {
+        let message = Some("The session is over: sign in, then send the form again.");
+        return Door { message, ..DOOR }.response(StatusCode::UNAUTHORIZED);
+    }
+    Door { next: inside(target), ..DOOR }.response(StatusCode::OK)
+}
+
+/// A refusal of somebody who may be a stranger: a page without anything of the instance.
+pub fn refused(failure: &Failure) -> Response {
+    let status = failure.status();
+    let is_shut = !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS);
+    let door = Door { message: Some(failure.detail()), is_shut, ..DOOR };
+    failure.dress(door.response(status))
+}
+
+#[derive(Template)]
+#[template(path = "refused_part.html", config = "web/askama.toml")]
+struct Part<'a> {
+    message: &'a str,
+    is_over: bool,
+}
+
+/// The same inside a page that is shown already.
+pub fn in_part(failure: &Failure) -> Response {
+    let is_over = failure.status() == StatusCode::UNAUTHORIZED;
+    let markup = Part { message: failure.detail(), is_over }.render().unwrap_or_default();
+    let mut response = html(failure.status(), markup);
+    protect(&mut response);
+    failure.dress(response)
 }
 
 /// An address of the page to go on to: nobody is led elsewhere.
@@ -66,7 +99,7 @@ pub async fn answer(
     let (parts, body) = request.into_parts();
     let is_sign_in = parts.uri.path() == "/signin";
     match (is_sign_in, &parts.method) {
-        (true, method) if method.is_safe() => by_link(site, &parts).await,
+        (true, &Method::GET | &Method::HEAD) => by_link(site, &parts).await,
         (true, &Method::POST) => by_token(site, &parts, body, peer).await,
         (true, _) => Err(Failure::method_not_allowed("GET, HEAD, POST")),
         (false, &Method::POST) => sign_out(site, &parts).await,
@@ -102,24 +135,27 @@ async fn by_token(
     let message = match status {
         StatusCode::UNAUTHORIZED => "This token is unknown, revoked or expired.",
         StatusCode::FORBIDDEN => "Signing in needs an admin token of the whole instance.",
+        StatusCode::TOO_MANY_REQUESTS => failure.detail(),
         _ => return Err(failure),
     };
-    Ok(Door { message: Some(message), next, go_on: None }.response(status))
+    let page = Door { message: Some(message), next, ..DOOR }.response(status);
+    // The challenges of a 401 would bring up a dialog of the browser's own.
+    Ok(if status == StatusCode::TOO_MANY_REQUESTS { failure.dress(page) } else { page })
 }
 
 async fn by_link(site: &Arc<Site>, parts: &Parts) -> Result<Response, Failure> {
     let query = Query::parse(parts.uri.query().unwrap_or_default())?;
-    let empty = Door { message: None, next: "/", go_on: None };
+    let empty = Door { next: inside(query.get("next").unwrap_or("/")), ..DOOR };
     // A look ahead by a HEAD must not use the link up.
     let Some(secret) = query.get("token").filter(|_| parts.method != Method::HEAD) else {
         return Ok(empty.response(StatusCode::OK));
     };
     let Some(secret) = sessions::open_for_link(&site.app, secret).await? else {
         let message = Some("This link was used already, or is too old.");
-        return Ok(Door { message, ..empty }.response(StatusCode::FORBIDDEN));
+        return Ok(Door { message, ..DOOR }.response(StatusCode::FORBIDDEN));
     };
     // Not a redirect: a browser that follows one from another site leaves the strict cookie out.
-    let page = Door { go_on: Some("/"), ..empty }.response(StatusCode::OK);
+    let page = Door { go_on: Some("/"), ..DOOR }.response(StatusCode::OK);
     Ok(with_cookie(page, &secret, is_secure(site, &parts.headers)))
 }
 

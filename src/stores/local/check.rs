@@ -31,7 +31,7 @@ pub(super) async fn run(
     let probe: PathBuf = store.disk.root.join(probe_name());
     let step = |work: fn(&Disk, &Path) -> Result<(), StoreError>| {
         let path = probe.clone();
-        async move { store.blocking(move |disk| work(disk, &path)).await.map_err(|e| explain(&e)) }
+        async move { store.ask(move |disk| work(disk, &path)).await.map_err(|e| explain(&e)) }
     };
     if list.run("write", step(write_probe)).await {
         list.run("read_back", step(read_probe)).await;

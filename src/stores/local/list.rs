@@ -46,7 +46,7 @@ impl Disk {
         for name in names {
             let Some(digest) = parse_hex(&name) else { continue };
             if let Some(stat) = self.stat_listed(&path.join(&name))? {
-                page.objects.push(Listed { digest, size: stat.0, modified: stat.1 });
+                page.objects.push(Listed { digest, size: stat.0, modified: Some(stat.1) });
             }
         }
         Ok(())

@@ -17,13 +17,14 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use rustix::io::Errno;
 
+use super::lane::{Lane, SILENCE};
 use super::names::{MARKER, object_name};
 use super::{
     Backend, Body, ByteStream, CheckStep, Marker, ObjectStat, Page, StepSeen, StoreError, Stored,
@@ -35,10 +36,26 @@ const TEMP: &str = ".hayloft-tmp";
 /// What a freshly made ext file system contains; not content of anyone.
 const LOST_AND_FOUND: &str = "lost+found";
 
+/// Calls to one disk at once: as many as the whole program had once, for all disks, and more than any
+/// disk gains from. The program has six times as many threads (see `cli::main`), so that disks which
+/// hang leave the catalogue and the other stores enough of them.
+const THREADS: usize = 64;
+/// Copies into one disk at once, which hold their thread while the source is slow: as many as
+/// `maintenance.concurrency` may be, so that it is never them who wait here.
+const WRITERS: usize = 64;
+/// Free room is asked for again after this long.
+const FRESH: Duration = Duration::from_secs(10);
+/// How long a question for free room may hold its caller.
+const GLANCE: Duration = Duration::from_secs(1);
+
 /// A directory as a store.
 #[derive(Debug, Clone)]
 pub struct LocalStore {
     disk: Arc<Disk>,
+    lane: Lane,
+    writers: Lane,
+    /// One look at the marker at a time: whoever comes next learns nothing from a second that hangs.
+    looks: Lane,
 }
 
 /// The blocking half: everything here runs on threads that may wait for the disk.
@@ -47,48 +64,60 @@ struct Disk {
     root: PathBuf,
     temp: PathBuf,
     known: KnownDirectories,
+    /// The temporary directory was seen to once since the store was opened.
+    has_temp: AtomicBool,
+    /// Bytes free, and when that was.
+    free: Mutex<Option<(Instant, u64)>>,
 }
 
 impl LocalStore {
-    /// Uses an existing directory. `Unavailable` when `root` is not one.
-    pub fn open(root: &Path) -> Result<Self, StoreError> {
+    /// The store in the directory `root`. Does not look at it: a disk that hangs shows when it is used.
+    pub fn open(root: &Path) -> Self {
+        Self::with_silence(root, SILENCE)
+    }
+
+    /// The same, giving a disk up that is silent for so long.
+    pub fn with_silence(root: &Path, silence: Duration) -> Self {
         let disk = Disk {
             root: root.to_owned(),
             temp: root.join(TEMP),
             known: KnownDirectories::default(),
+            has_temp: AtomicBool::new(false),
+            free: Mutex::default(),
         };
-        disk.require_root()?;
-        // A marker without its temporary directory: restored from a backup that left it out.
-        if matches!(disk.read_marker(), Ok(Some(_)))
-            && let Err(error) = disk.ensure_temp()
-        {
-            // A file system that is read-only now can still be read.
-            tracing::warn!(root = %root.display(), %error, "the store takes no uploads");
-        }
-        Ok(Self { disk: Arc::new(disk) })
+        let [lane, writers, looks] = [THREADS, WRITERS, 1].map(|n| Lane::new(n, silence));
+        Self { disk: Arc::new(disk), lane, writers, looks }
     }
 
     /// Makes the directory, with its parents, where it does not exist yet, and opens it.
-    pub fn create(root: &Path) -> Result<Self, StoreError> {
-        fs::create_dir_all(root).map_err(|e| trouble("creating the directory", root, &e))?;
-        Self::open(root)
+    pub async fn create(root: &Path) -> Result<Self, StoreError> {
+        let store = Self::open(root);
+        let make = |disk: &Disk| {
+            let root = &disk.root;
+            fs::create_dir_all(root).map_err(|e| trouble("creating the directory", root, &e))?;
+            disk.require_root()
+        };
+        store.ask(make).await?;
+        Ok(store)
     }
 
-    /// Runs `work` where it may block.
+    /// Runs `work` where it may block, however long it takes.
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Disk) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let disk = Arc::clone(&self.disk);
-        finished(tokio::task::spawn_blocking(move || work(&disk)).await)
+        self.lane.run(move || work(&disk)).await
     }
-}
 
-/// The result of a blocking task; one that was cancelled or panicked has failed.
-fn finished<T>(
-    joined: Result<Result<T, StoreError>, tokio::task::JoinError>,
-) -> Result<T, StoreError> {
-    joined.unwrap_or_else(|e| Err(StoreError::Failed(format!("the disk task ended early: {e}"))))
+    /// The same for what a disk that is well does in no time.
+    async fn ask<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Disk) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let disk = Arc::clone(&self.disk);
+        self.lane.ask(move || work(&disk)).await
+    }
 }
 
 impl Disk {
@@ -146,7 +175,7 @@ impl Disk {
         let path = self.object_path(digest);
         match fs::symlink_metadata(&path) {
             Ok(meta) if meta.is_file() => {
-                Ok(Some(ObjectStat { size: meta.len(), modified: modified(&meta) }))
+                Ok(Some(ObjectStat { size: meta.len(), modified: Some(modified(&meta)) }))
             }
             Ok(_) => Err(StoreError::Failed(format!("{} is not a plain file", path.display()))),
             Err(e) if is_absent(&e) => self.require_marker().map(|()| None),
@@ -163,10 +192,31 @@ impl Disk {
         }
     }
 
-    fn free_space(&self) -> Result<Option<u64>, StoreError> {
+    /// What a look at the store consists of: its marker, and what is to be known besides.
+    fn look(&self) -> Result<Option<Marker>, StoreError> {
+        let marker = self.read_marker()?;
+        // A marker without its temporary directory: restored from a backup that left it out.
+        if marker.is_some() && !self.has_temp.swap(true, Ordering::Relaxed) {
+            if let Err(error) = self.ensure_temp() {
+                // A file system that is read-only now can still be read.
+                tracing::warn!(root = %self.root.display(), %error, "the store takes no uploads");
+            }
+        }
+        // Some file systems do not tell, and can be used all the same.
+        self.count_free().ok();
+        Ok(marker)
+    }
+
+    fn count_free(&self) -> Result<u64, StoreError> {
         let stat = rustix::fs::statvfs(&self.root)
             .map_err(|e| unavailable("asking for free space of", &self.root, &e.into()))?;
-        Ok(Some(stat.f_bavail.saturating_mul(stat.f_frsize)))
+        let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+        *self.free.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), free));
+        Ok(free)
+    }
+
+    fn free_as_known(&self) -> Option<(Instant, u64)> {
+        *self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -195,12 +245,13 @@ impl Backend for LocalStore {
         range: Option<Range<u64>>,
     ) -> Result<ByteStream, StoreError> {
         let digest = *digest;
-        self.blocking(move |disk| disk.open_object(&digest, range)).await.map(read::Opened::stream)
+        let opened = self.ask(move |disk| disk.open_object(&digest, range)).await?;
+        Ok(opened.stream(&self.lane))
     }
 
     async fn stat(&self, digest: &Digest) -> Result<Option<ObjectStat>, StoreError> {
         let digest = *digest;
-        self.blocking(move |disk| disk.stat(&digest)).await
+        self.ask(move |disk| disk.stat(&digest)).await
     }
 
     async fn delete(&self, digest: &Digest) -> Result<(), StoreError> {
@@ -218,7 +269,8 @@ impl Backend for LocalStore {
     }
 
     async fn read_marker(&self) -> Result<Option<Marker>, StoreError> {
-        self.blocking(Disk::read_marker).await
+        let disk = Arc::clone(&self.disk);
+        self.looks.ask(move || disk.look()).await
     }
 
     async fn write_marker(&self, marker: &Marker) -> Result<(), StoreError> {
@@ -231,7 +283,8 @@ impl Backend for LocalStore {
     }
 
     async fn clean_unfinished(&self, age: Duration) -> Result<u64, StoreError> {
-        self.blocking(move |disk| disk.clean_unfinished(age)).await
+        let (caller, _waits) = tokio::sync::oneshot::channel::<()>();
+        self.blocking(move |disk| disk.clean_unfinished(age, || caller.is_closed())).await
     }
 
     fn local_path(&self, digest: &Digest) -> Option<PathBuf> {
@@ -242,8 +295,24 @@ impl Backend for LocalStore {
         Some(&self.disk.temp)
     }
 
+    fn lane(&self) -> Option<&Lane> {
+        Some(&self.lane)
+    }
+
     fn free_space(&self) -> Result<Option<u64>, StoreError> {
-        self.disk.free_space()
+        let known = self.disk.free_as_known();
+        if let Some((at, free)) = known
+            && at.elapsed() < FRESH
+        {
+            return Ok(Some(free));
+        }
+        let disk = Arc::clone(&self.disk);
+        match (self.looks.ask_blocking(GLANCE, move || disk.count_free()), known) {
+            (Some(asked), _) => asked.map(Some),
+            // A look is under way.
+            (None, Some((_, free))) => Ok(Some(free)),
+            (None, None) => Ok(None),
+        }
     }
 
     async fn check(&self, expected: Option<&Marker>, seen: StepSeen<'_>) -> Vec<CheckStep> {

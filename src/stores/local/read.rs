@@ -6,11 +6,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use futures_util::stream;
 use rustix::buffer::spare_capacity;
 
-use super::{Disk, finished, is_absent, trouble};
+use super::{Disk, is_absent, trouble};
 use crate::domain::Digest;
+use crate::stores::lane::Lane;
 use crate::stores::{ByteStream, StoreError, clip};
 
 /// Bodies up to this size are read at once.
@@ -61,11 +63,11 @@ impl Disk {
 }
 
 impl Opened {
-    pub(super) fn stream(self) -> ByteStream {
+    pub(super) fn stream(self, lane: &Lane) -> ByteStream {
         match self {
             Self::Whole(bytes) if bytes.is_empty() => Box::pin(stream::empty()),
             Self::Whole(bytes) => Box::pin(stream::once(async { Ok(bytes) })),
-            Self::Large(reader) => reader.stream(),
+            Self::Large(reader) => reader.stream(lane.clone()),
         }
     }
 }
@@ -97,25 +99,25 @@ impl Reader {
 
     /// Chunks in order, the next one read while the last one is being used. No thread waits for a
     /// slow consumer.
-    fn stream(self) -> ByteStream {
-        let first = self.read_later();
-        Box::pin(stream::unfold(Some((self, first)), |state| async {
-            let (mut reader, pending) = state?;
-            let chunk = match finished(pending.await) {
+    fn stream(self, lane: Lane) -> ByteStream {
+        let first = self.read_later(&lane);
+        Box::pin(stream::unfold(Some((self, lane, first)), |state| async {
+            let (mut reader, lane, pending) = state?;
+            let chunk = match pending.await {
                 Ok(chunk) => chunk,
                 Err(e) => return Some((Err(e), None)),
             };
             reader.range.start += chunk.len() as u64;
             let next = (reader.remaining() > 0).then(|| {
-                let pending = reader.read_later();
-                (reader, pending)
+                let pending = reader.read_later(&lane);
+                (reader, lane, pending)
             });
             Some((Ok(chunk), next))
         }))
     }
 
-    fn read_later(&self) -> tokio::task::JoinHandle<Result<Bytes, StoreError>> {
+    fn read_later(&self, lane: &Lane) -> BoxFuture<'static, Result<Bytes, StoreError>> {
         let reader = self.clone();
-        tokio::task::spawn_blocking(move || reader.read(CHUNK))
+        lane.ask_ahead(move || reader.read(CHUNK))
     }
 }

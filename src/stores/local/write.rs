@@ -10,10 +10,11 @@ use bytes::Bytes;
 use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate};
 use tokio::sync::mpsc;
 
-use super::{Disk, LocalStore, TEMP, finished, is_absent, modified, trouble, unavailable};
+use super::{Disk, LocalStore, TEMP, is_absent, modified, trouble, unavailable};
 use crate::clock::Clock;
 use crate::domain::Digest;
 use crate::stores::intake::{Intake, collect, next_chunk};
+use crate::stores::lane::{Lane, finished};
 use crate::stores::names::{MARKER, object_name};
 use crate::stores::{ByteStream, Marker, StoreError};
 
@@ -37,9 +38,9 @@ impl LocalStore {
             return self.blocking(move |disk| disk.put_gathered(&digest, size, &chunks)).await;
         }
         let (sender, receiver) = mpsc::channel(CHUNKS_IN_FLIGHT);
-        let disk = std::sync::Arc::clone(&self.disk);
-        let writer =
-            tokio::task::spawn_blocking(move || disk.put_received(&digest, size, receiver));
+        let (disk, lane) = (std::sync::Arc::clone(&self.disk), self.writers.clone());
+        let write = move || disk.put_received(&digest, size, receiver, &lane);
+        let writer = self.writers.start(write).await?;
         // A source that fails drops the sender unsaid: the writer then finds the body short.
         let source = feed(&mut stream, sender).await;
         let written = finished(writer.await);
@@ -132,6 +133,7 @@ impl Disk {
         digest: &Digest,
         size: u64,
         mut chunks: mpsc::Receiver<Bytes>,
+        lane: &Lane,
     ) -> Result<(), StoreError> {
         let mut temp = TempFile::create(self)?;
         temp.preallocate(size)?;
@@ -140,6 +142,7 @@ impl Disk {
         while let Some(chunk) = chunks.blocking_recv() {
             intake.take(&chunk)?;
             temp.write(&chunk)?;
+            lane.beat();
             written += chunk.len() as u64;
             if written - started >= WRITE_BACK {
                 start_write_back(&temp.file, started, written - started);
@@ -257,28 +260,46 @@ impl Disk {
         sync_directory(&self.root)
     }
 
-    pub(super) fn clean_unfinished(&self, age: Duration) -> Result<u64, StoreError> {
+    /// What was found is deleted only while the caller waits: a list that took too long may name files
+    /// of writes that began since.
+    pub(super) fn clean_unfinished(
+        &self,
+        age: Duration,
+        is_given_up: impl Fn() -> bool,
+    ) -> Result<u64, StoreError> {
         self.require_marker()?;
         self.ensure_temp()?;
-        let read = |e| unavailable("reading", &self.temp, &e);
         let mut removed = 0;
-        for entry in fs::read_dir(&self.temp).map_err(read)? {
-            let entry = entry.map_err(read)?;
-            let old = match entry.metadata() {
-                // The file system stamps with the system's clock, so that is what age is told by.
-                Ok(meta) => Clock::System.now().since(modified(&meta)) >= age,
-                Err(e) if is_absent(&e) => false,
-                Err(e) => return Err(trouble("looking at", &entry.path(), &e)),
-            };
-            if old {
-                match fs::remove_file(entry.path()) {
-                    Ok(()) => removed += 1,
-                    Err(e) if is_absent(&e) => {}
-                    Err(e) => return Err(trouble("deleting", &entry.path(), &e)),
-                }
+        for path in self.unfinished(age)? {
+            if is_given_up() {
+                break;
+            }
+            match fs::remove_file(&path) {
+                Ok(()) => removed += 1,
+                Err(e) if is_absent(&e) => {}
+                Err(e) => return Err(trouble("deleting", &path, &e)),
             }
         }
         Ok(removed)
+    }
+
+    /// Temporary files that were last written `age` ago or earlier.
+    fn unfinished(&self, age: Duration) -> Result<Vec<PathBuf>, StoreError> {
+        let read = |e| unavailable("reading", &self.temp, &e);
+        let mut old = Vec::new();
+        for entry in fs::read_dir(&self.temp).map_err(read)? {
+            let entry = entry.map_err(read)?;
+            match entry.metadata() {
+                // The file system stamps with the system's clock, so that is what age is told by.
+                Ok(meta) if Clock::System.now().since(modified(&meta)) >= age => {
+                    old.push(entry.path());
+                }
+                Ok(_) => {}
+                Err(e) if is_absent(&e) => {}
+                Err(e) => return Err(trouble("looking at", &entry.path(), &e)),
+            }
+        }
+        Ok(old)
     }
 }
 

@@ -271,8 +271,16 @@ impl Client {
         let digest = call.payload.sha256().map(|d| hex(d));
         let digest = digest.as_deref().unwrap_or(EMPTY_SHA256);
         self.signer.sign(&call.method, url, &mut headers, digest)?;
-        if let Some(range) = call.range.as_deref().and_then(|r| HeaderValue::from_str(r).ok()) {
-            headers.insert(RANGE, range);
+        if let Some(range) = call.range.as_deref() {
+            // Without it the provider would send the whole object.
+            let value = HeaderValue::from_str(range).map_err(|e| {
+                Trouble::new(
+                    Kind::Object,
+                    format!("the range {range} cannot be asked for: {e}"),
+                    "",
+                )
+            })?;
+            headers.insert(RANGE, value);
         }
         if matches!(call.method, Method::PUT | Method::POST) {
             headers.insert(CONTENT_LENGTH, call.payload.len().into());

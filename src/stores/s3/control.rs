@@ -65,7 +65,7 @@ impl S3Store {
             return Err(Trouble::new(Kind::Object, "the provider's HEAD names no size", ""));
         };
         let modified = header(&headers, "last-modified").and_then(Timestamp::from_http_date);
-        let stat = ObjectStat { size, modified: modified.unwrap_or_default() };
+        let stat = ObjectStat { size, modified };
         Ok(Some(Head { stat, headers }))
     }
 
@@ -135,7 +135,7 @@ impl S3Store {
             for object in listing.contents {
                 let name = object.key.strip_prefix(prefix);
                 if let Some(digest) = name.and_then(parse_object_name) {
-                    let modified = object.modified.parse().unwrap_or_default();
+                    let modified = object.modified.parse().ok();
                     page.objects.push(Listed { digest, size: object.size, modified });
                 }
             }

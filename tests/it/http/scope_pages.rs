@@ -112,6 +112,87 @@ async fn a_refused_link_says_why_beside_the_field_and_keeps_what_was_typed() {
     bench.stop().await;
 }
 
+/// The value of the hidden field that says what the page showed.
+fn shown(markup: &str) -> String {
+    let at = markup.find("name=\"shown\" value=\"").expect("the field") + 20;
+    let value = markup[at..].split('"').nth(1).expect("a value");
+    value.replace("&amp;", "&")
+}
+
+#[tokio::test]
+async fn a_drain_to_a_store_that_is_no_longer_linked_stays_until_somebody_changes_it() {
+    let bench = Bench::start().await;
+    bench.store("cold", None).await;
+    let target = hayloft::domain::StoreName::new("cold").expect("a name");
+    let drain = hayloft::domain::Drain::Into(target);
+    let policy = Policy { drain: drain.clone(), ..Policy::default() };
+    bench.link("s", "main", Some(100), policy).await;
+    let link = "/scopes/s/links/main";
+    let markup = page(&bench, link).await;
+    assert!(
+        field(&markup, "drain")
+            .contains("<option value=\"cold\" selected>yes, to cold (not linked)</option>"),
+        "{markup}"
+    );
+    let first = shown(&markup);
+    let typed = [("shown", &*first), ("upload_priority", "7"), ("drain", "cold")];
+    leads_to(form(&bench, link, &typed), "/scopes/s?done=saved").await;
+    let settings = bench.app.catalogue.settings();
+    let now = settings.topology.link(bench.scope_id("s"), bench.store_id("main")).expect("linked");
+    assert_eq!((now.upload_priority, &now.policy.drain), (Some(7), &drain));
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_form_that_was_open_for_long_changes_only_what_was_typed_into_it() {
+    let bench = Bench::start().await;
+    let link = "/scopes/s/links/main";
+    let first = shown(&page(&bench, link).await);
+    let other = Policy { read_only: true, soft_max_size: Some(5_000), ..Policy::default() };
+    bench.link("s", "main", Some(50), other.clone()).await;
+    // A first try is refused; what the page showed at first still counts.
+    let typed = [("shown", &*first), ("upload_priority", "100"), ("download_priority", "high")];
+    let refused = text(&form(&bench, link, &typed).send().await);
+    let again = shown(&refused);
+    assert_eq!(again, first);
+    let typed = [("shown", &*again), ("upload_priority", "100"), ("download_priority", "3")];
+    leads_to(form(&bench, link, &typed), "/scopes/s?done=saved").await;
+    let link_now = || {
+        let settings = bench.app.catalogue.settings();
+        settings.topology.link(bench.scope_id("s"), bench.store_id("main")).expect("linked").clone()
+    };
+    let now = link_now();
+    assert_eq!((now.upload_priority, now.download_priority), (Some(50), Some(3)));
+    assert_eq!(now.policy, other);
+    let untouched = [("shown", &*again), ("upload_priority", "100")];
+    leads_to(form(&bench, link, &untouched), "/scopes/s?done=saved").await;
+    assert_eq!(link_now(), now);
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn no_two_fields_of_a_page_share_an_id() {
+    let bench = Bench::start().await;
+    bench.store("cold", None).await;
+    let policy = || Policy::default();
+    bench.link("s", "cold", Some(1), policy()).await;
+    let target = hayloft::domain::StoreName::new("cold").expect("a name");
+    let drain = hayloft::domain::Drain::Into(target);
+    bench.link("s", "main", Some(100), Policy { drain, ..policy() }).await;
+    assert_eq!(bench.put("/files/s/a", b"x").await.status, 201);
+    let refused = form(&bench, "/scopes/s/links/cold", &[("read_only", "on")]).send().await;
+    let markup = text(&refused);
+    assert_eq!(refused.status, 422, "{markup}");
+    assert!(markup.contains("Save it all the same") && markup.contains("Unlink it all the same"));
+    let mut ids: Vec<_> =
+        markup.split(" id=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    let all = ids.len();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), all, "{ids:?}");
+    bench.stop().await;
+}
+
 #[tokio::test]
 async fn the_effect_of_a_change_is_shown_before_it_is_saved() {
     let bench = Bench::start().await;

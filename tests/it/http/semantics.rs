@@ -4,11 +4,10 @@
 use std::time::Duration;
 
 use hayloft::domain::{BackendConfig, Policy};
-use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::bench::{Bench, READER, Reply, WRITER};
+use super::bench::{Bench, Reply, WRITER};
 use crate::support::{bytes, digest, s3, s3_config};
 
 /// `-` before a header: it must be absent. `*` as its value: whatever it is.
@@ -277,12 +276,15 @@ async fn each_request_for_a_file_in_s3_has_its_status_and_headers() {
     bench.stop().await;
 }
 
+/// Longer than a busy machine stands still; what is sent in time must not run into it.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 /// A bench on which a connection that waits for more is soon closed.
 async fn impatient() -> Bench {
     Bench::start_with(|config| {
-        config.limits.header_timeout = Duration::from_millis(400);
-        config.limits.idle_timeout = Duration::from_millis(400);
-        config.limits.body_timeout = Duration::from_millis(400);
+        config.limits.header_timeout = PATIENCE;
+        config.limits.idle_timeout = PATIENCE;
+        config.limits.body_timeout = PATIENCE;
     })
     .await
 }
@@ -293,7 +295,7 @@ async fn raw(bench: &Bench, sent: &[u8]) -> String {
     stream.write_all(sent).await.ok();
     let mut said = Vec::new();
     let read = stream.read_to_end(&mut said);
-    tokio::time::timeout(Duration::from_secs(10), read).await.expect("the server closes").ok();
+    tokio::time::timeout(Duration::from_secs(30), read).await.expect("the server closes").ok();
     String::from_utf8_lossy(&said).into_owned()
 }
 
@@ -312,24 +314,13 @@ async fn what_is_no_request_is_refused_and_what_means_two_things_means_one() {
     let put = |name: &str, rest: &str| format!("PUT /files/s/{name} HTTP/1.1\r\n{auth}{rest}");
     let get = format!("GET /files/s/a HTTP/1.1\r\n{auth}\r\n");
     let no_length = put("n", "\r\n");
+    // What follows lies within the length, and behind the last chunk.
+    let length = format!("Content-Length: {}\r\n", 5 + get.len());
+    let chunked = "Transfer-Encoding: chunked\r\n";
     let cases: Vec<(&str, String, &[u16])> = vec![
         // Framing: Transfer-Encoding wins over Content-Length, and nothing after it is trusted.
-        (
-            "CL, TE",
-            put(
-                "clte",
-                "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET / HTTP/1.1\r\n",
-            ),
-            &[201],
-        ),
-        (
-            "TE, CL",
-            put(
-                "tecl",
-                "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\nGET / HTTP/1.1\r\n",
-            ),
-            &[201],
-        ),
+        ("CL, TE", put("clte", &format!("{length}{chunked}\r\n0\r\n\r\n{get}")), &[201]),
+        ("TE, CL", put("tecl", &format!("{chunked}{length}\r\n0\r\n\r\n{get}")), &[201]),
         ("two lengths", put("cl2", "Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd"), &[400]),
         ("a list of lengths", put("cl3", "Content-Length: 3, 4\r\n\r\nabcd"), &[400]),
         (
@@ -446,13 +437,22 @@ async fn what_is_no_request_is_refused_and_what_means_two_things_means_one() {
             &[431],
         ),
     ];
-    for (what, sent, expected) in &cases {
-        let said = raw(&bench, sent.as_bytes()).await;
+    // All at once: most end only when the server's patience does.
+    let said = cases.iter().map(|(_, sent, expected)| {
+        // Behind a request that is refused, a good one: nobody knows where it begins.
+        let more = if *expected == [400] { get.as_str() } else { "" };
+        let sent = format!("{sent}{more}");
+        async {
+            let sent = sent;
+            raw(&bench, sent.as_bytes()).await
+        }
+    });
+    let said = futures_util::future::join_all(said).await;
+    for ((what, _, expected), said) in cases.iter().zip(said) {
         let answers = statuses(&said);
-        assert_eq!(answers.first(), expected.first(), "{what}: {said}");
         // A second answer would be one to a request that was smuggled in.
-        let mut tail = answers.iter().skip(1);
-        assert!(tail.all(|s| *s == 400), "{what}: {said}");
+        assert!(!expected.is_empty() || said.is_empty(), "{what}: {said}");
+        assert_eq!(&answers, expected, "{what}: {said}");
     }
     for name in ["cl2", "cl3", "cl5", "te1", "te2", "te3", "ch1", "ch2", "ch3", "ch4"] {
         assert_eq!(bench.get(&format!("/files/s/{name}")).await.status, 404, "{name} is kept");
@@ -518,7 +518,7 @@ async fn clients_that_break_off_harm_nobody() {
     closed.read_to_end(&mut said).await.expect("an answer");
     assert_eq!(Reply::read(&said).body.len(), body.len());
     let store = bench.store_id("main");
-    for _ in 0..100 {
+    for _ in 0..1000 {
         if bench.app.catalogue.ledger().reserved(store) == 0 {
             break;
         }
@@ -526,47 +526,5 @@ async fn clients_that_break_off_harm_nobody() {
     }
     assert_eq!(bench.app.catalogue.ledger().reserved(store), 0, "every promise is taken back");
     assert_eq!(bench.app.catalogue.ledger().hard_usage(store), body.len() as u64);
-    bench.stop().await;
-}
-
-#[tokio::test]
-async fn no_operation_of_the_document_answers_strangers_and_no_reader_administers() {
-    let bench = Bench::start().await;
-    let document = hayloft::server::admin::document().expect("a document");
-    let document = serde_json::to_value(document).expect("JSON");
-    let mut asked = 0;
-    for (path, item) in document["paths"].as_object().expect("paths") {
-        let hex = "0".repeat(64);
-        let names = [
-            ("{scope}", "s"),
-            ("{store}", "main"),
-            ("{path}", "x"),
-            ("{id}", "1"),
-            ("{digest}", &hex),
-        ];
-        let target = names.iter().fold(path.clone(), |t, (name, value)| t.replace(name, value));
-        for method in ["get", "head", "put", "post", "patch", "delete"] {
-            if item.get(method).is_none_or(Value::is_null) {
-                continue;
-            }
-            let method = method.to_uppercase();
-            let open = ["/healthz", "/readyz"].contains(&target.as_str());
-            let stranger = bench.ask_as(None, &method, &target).body(b"{}").send().await;
-            assert_eq!(stranger.status == 401, !open, "{method} {target}: {}", stranger.status);
-            // `read` is for files: the admin API tells readers nothing of others.
-            let changes = method != "GET" && method != "HEAD";
-            if target.starts_with("/api/v1/") && changes {
-                let reader = bench.ask_as(Some(READER), &method, &target).body(b"{}").send().await;
-                assert!(
-                    matches!(reader.status, 400 | 403 | 404),
-                    "{method} {target}: {}",
-                    reader.status
-                );
-            }
-            asked += 1;
-        }
-    }
-    assert!(asked > 45, "{asked}");
-    assert_eq!(bench.get("/files/s/").await.status, 200);
     bench.stop().await;
 }

@@ -11,12 +11,34 @@ use hayloft::domain::{
 use super::model::Model;
 use super::scenario::{hour, local, s3};
 
-pub struct Dice<'a>(pub std::slice::Iter<'a, u8>);
+pub struct Dice<'a> {
+    bytes: std::slice::Iter<'a, u8>,
+    /// Whether what is made of them is printed.
+    tells: bool,
+}
 
-impl Dice<'_> {
+impl<'a> Dice<'a> {
+    pub fn new(bytes: &'a [u8], tells: bool) -> Self {
+        Self { bytes: bytes.iter(), tells }
+    }
+
+    /// Prints what was drawn when a failure is played again.
+    pub fn tell(&self, what: impl FnOnce() -> String) {
+        if self.tells {
+            println!("{}", what());
+        }
+    }
+
+    /// The next `n` bytes, for what must not depend on how much else is drawn before.
+    pub fn split(&mut self, n: usize) -> Self {
+        let (head, tail) = self.bytes.as_slice().split_at(n.min(self.bytes.len()));
+        self.bytes = tail.iter();
+        Self::new(head, self.tells)
+    }
+
     /// A number below `n`; 0 when the bytes are used up.
     pub fn below(&mut self, n: u32) -> u32 {
-        self.0.next().map_or(0, |b| u32::from(*b) * n / 256)
+        self.bytes.next().map_or(0, |b| u32::from(*b) * n / 256)
     }
 
     /// True in `percent` of all cases; false when the bytes are used up.
@@ -29,6 +51,7 @@ impl Dice<'_> {
     }
 }
 
+/// Two to six stores, one to four scopes, up to 200 files: 3 of 100 have 100 and more, 36 have 20.
 pub fn instance(dice: &mut Dice<'_>) -> Model {
     let mut model = Model { run: 1, now: hour(1000), ..Model::default() };
     model.grace = Duration::from_hours(24);
@@ -54,6 +77,7 @@ pub fn instance(dice: &mut Dice<'_>) -> Model {
             model.reserved.insert(StoreId(id), 1 + u64::from(dice.below(40)));
         }
     }
+    dice.tell(|| lines(&model));
     model
 }
 

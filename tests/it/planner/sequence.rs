@@ -9,10 +9,13 @@ use hayloft::domain::{
 };
 use hayloft::planner::{Batch, Driver, MoveResult, download_order, upload_order};
 
-use super::instance::{Dice, instance, name_drains, random_link};
+use super::instance::{Dice, instance, lines, name_drains, random_link};
 use super::mirror::{Mirror, id_of};
 use super::model::Model;
-use super::property::{for_random_bytes, run_once, run_to_the_end};
+use super::property::{BYTES, for_random_bytes, run_once, run_to_the_end};
+
+/// Bytes that are kept for the operations, whatever the instance needs.
+const OPERATIONS: usize = 1000;
 
 fn pick<T: Copy>(dice: &mut Dice<'_>, all: &[T]) -> Option<T> {
     let count = u32::try_from(all.len()).expect("few");
@@ -245,26 +248,36 @@ fn troubled_run(model: &mut Model, dice: &mut Dice<'_>) {
     model.settle();
 }
 
+/// Something that happens to an instance.
+type Act = fn(&mut Model, &mut Dice<'_>);
+
+fn undisturbed_run(model: &mut Model, _: &mut Dice<'_>) {
+    let before = readers(model);
+    run_once(model);
+    assert!(before.is_subset(&readers(model)), "a reader lost a file");
+}
+
 fn operation(model: &mut Model, dice: &mut Dice<'_>) {
-    match dice.below(20) {
-        0..=3 => upload(model, dice),
-        4 => upload_again(model, dice),
-        5..=6 => delete(model, dice),
-        7 => expire(model),
-        8..=9 => relink(model, dice),
-        10 => unlink(model, dice),
-        11 => read(model, dice),
-        12 => damage(model, dice),
-        13 => limit(model, dice),
-        14 => toggle(model, dice),
-        15 => model.now = model.now.after(Duration::from_hours(u64::from(dice.below(30)))),
-        16..=17 => troubled_run(model, dice),
-        _ => {
-            let before = readers(model);
-            run_once(model);
-            assert!(before.is_subset(&readers(model)), "a reader lost a file");
-        }
-    }
+    let (name, act): (&str, Act) = match dice.below(20) {
+        0..=3 => ("an upload", upload),
+        4 => ("the same bytes again", upload_again),
+        5..=6 => ("a deletion", delete),
+        7 => ("all tombstones expire", |model, _| expire(model)),
+        8..=9 => ("another policy", relink),
+        10 => ("a link is removed", unlink),
+        11 => ("a read", read),
+        12 => ("damage", damage),
+        13 => ("limits of a store", limit),
+        14 => ("a store goes or comes back", toggle),
+        15 => ("time passes", |model, dice| {
+            model.now = model.now.after(Duration::from_hours(u64::from(dice.below(30))));
+        }),
+        16..=17 => ("a troubled run", troubled_run),
+        _ => ("a run", undisturbed_run),
+    };
+    dice.tell(|| format!("--- {name}"));
+    act(model, dice);
+    dice.tell(|| lines(model));
 }
 
 /// What an administrator and a start-up put right: stores are back, writes begun are given up.
@@ -277,10 +290,11 @@ fn heal(model: &mut Model) {
 
 #[test]
 fn any_sequence_of_operations_and_runs_keeps_the_rules_and_settles() {
-    for_random_bytes(1600, |dice| {
+    for_random_bytes(OPERATIONS + BYTES, |dice| {
+        let mut operations = dice.split(OPERATIONS);
         let mut model = instance(dice);
-        for _ in 0..4 + dice.below(20) {
-            operation(&mut model, dice);
+        for _ in 0..4 + operations.below(20) {
+            operation(&mut model, &mut operations);
         }
         heal(&mut model);
         run_to_the_end(&mut model);

@@ -169,6 +169,12 @@ impl Instance {
         if answer.stdout.trim().is_empty() { Value::Null } else { answer.json() }
     }
 
+    /// Runs a command for people; all that it says, whether it succeeds or not.
+    pub fn said(&self, args: &[&str]) -> String {
+        let said = answer(self.command().args(args).output().expect("the command runs"));
+        said.stdout + &said.stderr
+    }
+
     /// Runs a command that must be refused with exit 1; its problem document.
     pub fn refused(&self, args: &[&str]) -> Value {
         let answer = self.cli(args);

@@ -26,6 +26,9 @@ type AnswerBody = http_body_util::combinators::UnsyncBoxBody<Bytes, Fault>;
 #[error("injected: the connection breaks")]
 pub struct Fault;
 
+/// Tells requests apart by a line of the log.
+pub type OfRequest = fn(&str) -> bool;
+
 /// What goes wrong, and what was asked. 0 switches a fault off.
 #[derive(Debug, Default)]
 pub struct Faults {
@@ -37,6 +40,8 @@ pub struct Faults {
     pub cut_bodies_after: AtomicU64,
     /// Answers to give instead of serving, one per request: status and body.
     pub answers: Mutex<VecDeque<(u16, String)>>,
+    /// Requests, as in `log`, that the key may not make: they are answered 403.
+    pub forbidden: Mutex<Option<OfRequest>>,
     /// Method, path and query of all requests.
     pub log: Mutex<Vec<String>>,
     count: AtomicU64,
@@ -125,7 +130,13 @@ impl Service<Request<Incoming>> for Faulty {
         let (inner, faults) = (self.inner.clone(), Arc::clone(&self.faults));
         Box::pin(async move {
             let line = format!("{} {}", request.method(), request.uri());
+            let forbidden = faults.forbidden.lock().expect("unpoisoned").is_some_and(|f| f(&line));
             faults.log.lock().expect("unpoisoned").push(line);
+            if forbidden {
+                let text =
+                    "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>";
+                return Ok(answer(403, text.to_owned()));
+            }
             let n = faults.count.fetch_add(1, Ordering::SeqCst) + 1;
             let strikes = |every: &AtomicU64| match every.load(Ordering::SeqCst) {
                 0 => false,

@@ -8,11 +8,10 @@ use super::super::super::errors::Failure;
 use super::super::form::Form;
 use super::super::frame::Visit;
 use super::super::show;
-use crate::api::{Count, MoveAction, MoveGroup, MoveView};
+use crate::api::{Count, FileName, MoveAction, MoveGroup, MoveView};
 use crate::app::App;
 use crate::domain::Digest;
 use crate::ops;
-use crate::ops::vacuum::FileName;
 
 /// Moves on a page.
 const PAGE: usize = 100;

@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use super::super::super::errors::Failure;
 use super::super::frame::Visit;
-use crate::api::{Count, RunError};
+use crate::api::{Count, FileName, RunError};
 use crate::app::App;
 use crate::domain::Digest;
 use crate::ops;
-use crate::ops::vacuum::FileName;
 
 /// An error of a run as a page shows it.
 pub struct Problem {
