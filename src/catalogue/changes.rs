@@ -83,7 +83,7 @@ mod tests {
     fn what_is_forgotten_counts_as_changed() {
         let changes = Changes::default();
         let before = changes.mark();
-        for n in 0..REMEMBERED as u64 + 1 {
+        for n in 0..=REMEMBERED as u64 {
             changes.note(&[FileId(n)]);
         }
         assert!(changes.is_changed_since(FileId(u64::MAX), before));

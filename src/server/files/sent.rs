@@ -75,13 +75,13 @@ impl Goal<'_> {
         let _under_way = self.site.metrics.upload();
         let request = UploadRequest {
             scope: self.scope,
-            path: FilePath::new(&format!("{}{name}", self.folder))?,
+            path: FilePath::new(format!("{}{name}", self.folder))?,
             size: None,
             content_type: declared::type_or_default(head.content_type.as_deref())?,
             declared: Declared::default(),
             condition: if replaces { Condition::None } else { Condition::Absent },
         };
-        let admission = self.site.app.transfer.admit(request).await.map_err(in_words)?;
+        let admission = self.site.app.transfer.admit(request).await.map_err(|e| in_words(&e))?;
         let (pieces, body) = pipe();
         let received = put::receive(self.site, admission, body);
         let (received, ()) = tokio::join!(received, feed(parts, pieces));
@@ -90,15 +90,13 @@ impl Goal<'_> {
 }
 
 /// The form has a box where a program has a header.
-fn in_words(error: UploadError) -> Failure {
-    let failure = Failure::from(&error);
-    match error {
-        UploadError::Precondition => {
-            let detail = "there is a file of this name already";
-            Failure::new(failure.status(), "precondition-failed", detail)
-        }
-        _ => failure,
+fn in_words(error: &UploadError) -> Failure {
+    let failure = Failure::from(error);
+    if !matches!(error, UploadError::Precondition) {
+        return failure;
     }
+    let detail = "there is a file of this name already";
+    Failure::new(failure.status(), "precondition-failed", detail)
 }
 
 /// What goes through the pipe. A pipe that only breaks off has no end: a part of a file is never
