@@ -302,7 +302,8 @@ fn sent(bench: &Bench, target: &str, before: &str, files: &[(&str, &str)]) -> As
     for (name, content) in files {
         let head = "Content-Disposition: form-data; name=\"files\"; filename=";
         let kind = "Content-Type: text/plain";
-        body.push_str(&format!("--edge\r\n{head}\"{name}\"\r\n{kind}\r\n\r\n{content}\r\n"));
+        let end = "\r\n";
+        body.extend(["--edge\r\n", head, "\"", name, "\"\r\n", kind, end, end, content, end]);
     }
     body.push_str("--edge--\r\n");
     let ask = bench.ask_as(Some(ADMIN), "POST", target);
