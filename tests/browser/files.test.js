@@ -58,6 +58,41 @@ test('files are dropped onto the page, and a name that exists is replaced only w
   assert.equal(await content('new/dropped.txt'), 'dropped here');
 });
 
+test('a dropped file that cannot be read keeps none of the others out', async ({ page }) => {
+  await page.goto('/browse/docs?prefix=new/');
+  await page.evaluate(() => {
+    const file = (name, give) => ({ isFile: true, fullPath: `/box/${name}`, file: give });
+    const entries = [
+      file('gone.txt', (_, fail) => fail(new DOMException('it is gone', 'NotFoundError'))),
+      file('there.txt', (give) => give(new File(['there'], 'there.txt', { type: 'text/plain' }))),
+    ];
+    const reader = { readEntries: (give) => give(entries.splice(0)) };
+    const box = { isDirectory: true, fullPath: '/box', createReader: () => reader };
+    const event = new Event('drop', { bubbles: true, cancelable: true });
+    event.dataTransfer = { types: ['Files'], items: [{ webkitGetAsEntry: () => box }], files: [] };
+    document.querySelector('main').dispatchEvent(event);
+  });
+  await page.getByRole('listitem').filter({ hasText: 'gone.txt' }).getByText('cannot be read').waitFor();
+  await page.getByRole('listitem').filter({ hasText: 'there.txt' }).getByText('stored').waitFor();
+  assert.equal(await content('new/box/there.txt'), 'there');
+});
+
+test('without JavaScript files are uploaded by a form, and what is there stays', { javaScriptEnabled: false }, async ({ page }) => {
+  await put('docs', 'plain/old.txt', 'old', 'text/plain');
+  const files = ['old.txt', `n"ew.txt`].map((name) => ({ name, mimeType: 'text/plain', buffer: Buffer.from('sent') }));
+  await page.goto('/browse/docs?prefix=plain/');
+  await page.getByLabel('Files to upload').setInputFiles(files);
+  await page.getByRole('button', { name: 'Upload' }).click();
+  await page.getByText('there is a file of this name already').waitFor();
+  await row(page, `n"ew.txt`).waitFor();
+  assert.equal(await content('plain/old.txt'), 'old');
+  await page.getByLabel('Files to upload').setInputFiles(files.slice(0, 1));
+  await page.getByLabel('Replace files').check();
+  await page.getByRole('button', { name: 'Upload' }).click();
+  await page.getByText('Uploaded.').waitFor();
+  assert.equal(await content('plain/old.txt'), 'sent');
+});
+
 test('a file is found by the beginning of its path, downloaded, deleted and brought back', async ({ page }) => {
   await page.goto('/browse/docs');
   await page.getByRole('link', { name: 'letters/' }).click();

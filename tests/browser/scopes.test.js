@@ -1,6 +1,6 @@
 // Scopes and their links: made, changed with the effect shown first, refused where the rules say so.
 import assert from 'node:assert/strict';
-import { api, eventually, put, test } from './lib.js';
+import { api, eventually, put, test, token } from './lib.js';
 import { addDisk, finishedRun } from './seed.js';
 
 await addDisk('disk2');
@@ -61,6 +61,40 @@ test('in the matrix a link is edited in place, and Escape leaves it as it was', 
   await dialog.getByRole('button', { name: 'Save' }).click();
   await eventually('it is saved', async () => (await link('films', 'local')).upload_priority === 77);
   await page.getByRole('cell').filter({ hasText: 'up 77' }).waitFor();
+});
+
+test('one effect is asked for at a time, and the last word has it', async ({ page }) => {
+  await page.goto('/scopes/films/links/local');
+  await effect(page).getByText('Looked at').waitFor();
+  let under = 0;
+  let most = 0;
+  await page.route('**/effect', async (route) => {
+    under += 1;
+    most = Math.max(most, under);
+    await new Promise((resolve) => setTimeout(resolve, 900));
+    await route.continue();
+    under -= 1;
+  });
+  for (const limit of ['900KB', '800 parsecs', '500KB']) {
+    await page.getByLabel('Soft limit').fill(limit);
+    await page.waitForTimeout(450);
+  }
+  await effect(page).getByText('Nothing is saved yet').waitFor();
+  assert.equal(most, 1);
+  assert.match(await page.getByRole('status').last().innerText(), /next run would/);
+});
+
+test('a session that is over says so where a part of the page would be', { expected: /^401 / }, async ({ page, context }) => {
+  await page.goto('/scopes/films/links/local');
+  await effect(page).getByText('Looked at').waitFor();
+  await context.clearCookies();
+  await page.getByLabel('Soft limit').fill('900KB');
+  await effect(page).getByText('The session is over').waitFor();
+  assert.equal(await effect(page).getByLabel('token', { exact: false }).count(), 0);
+  await effect(page).getByRole('link', { name: 'Sign in' }).click();
+  await page.getByLabel('token', { exact: false }).fill(token);
+  await page.getByRole('button', { name: 'Sign in' }).click();
+  await page.waitForURL('**/scopes/films/links/local');
 });
 
 test('a store is linked from the matrix and unlinked again', async ({ page }) => {

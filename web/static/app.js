@@ -4,49 +4,135 @@
 // ---- fragments: <div data-load="/fragments/…"> is filled from there ----
 
 async function fill(element) {
+  const mine = turn(element);
   element.setAttribute("aria-busy", "true");
   try {
-    const answer = await fetch(element.dataset.load, { headers: { Accept: "text/html" } });
-    const markup = await answer.text();
-    if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
-    // Whoever is at a link of what is replaced stays at it.
-    const held = element.contains(document.activeElement) && document.activeElement.getAttribute("href");
-    element.innerHTML = markup;
-    if (held) element.querySelector(`[href="${CSS.escape(held)}"]`)?.focus();
-    enliven(element);
+    const markup = await textOf(await fetch(element.dataset.load, { headers: { Accept: "text/html" } }));
+    if (!isNewest(element, mine)) return;
+    put(element, markup);
   } catch (error) {
-    const note = document.createElement("p");
-    note.className = "note bad";
-    note.textContent = `This part could not be loaded: ${error.message}. Reload the page to try again.`;
-    element.replaceChildren(note);
+    if (!isNewest(element, mine)) return;
+    const why = `This part could not be loaded: ${error.message}. Reload the page to try again.`;
+    element.replaceChildren(noted(error, why));
   }
   element.removeAttribute("aria-busy");
+}
+
+// Several may want to write into one element: only the one that came last does.
+const turns = new WeakMap();
+
+function turn(element) {
+  const mine = (turns.get(element) ?? 0) + 1;
+  turns.set(element, mine);
+  return mine;
+}
+
+const isNewest = (element, mine) => turns.get(element) === mine;
+
+function put(element, markup, told = ".says") {
+  // Whoever is at a link of what is replaced stays at it.
+  const held = element.contains(document.activeElement) && document.activeElement.getAttribute("href");
+  element.innerHTML = markup;
+  if (held) element.querySelector(`[href="${CSS.escape(held)}"]`)?.focus();
+  enliven(element);
+  const says = element.querySelector(told);
+  if (says) aloud(says.textContent, element);
+}
+
+// ---- sessions that are over ----
+
+class SessionOver extends Error {}
+
+/** The text of a good answer. */
+async function textOf(answer) {
+  if (answer.status === 401) throw new SessionOver("the session is over");
+  if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
+  return answer.text();
+}
+
+/** A link to the door that leads back here. */
+function toTheDoor() {
+  const link = document.createElement("a");
+  link.href = `/signin?next=${encodeURIComponent(location.pathname + location.search)}`;
+  link.textContent = "Sign in";
+  return link;
+}
+
+/** A note that says `why`, or that the session is over and what to do then. */
+function noted(error, why) {
+  const note = document.createElement("p");
+  note.className = "note bad";
+  if (error instanceof SessionOver) note.append("The session is over. ", toTheDoor());
+  else note.textContent = why;
+  return note;
+}
+
+// ---- what is said to those who do not see the page ----
+
+let said;
+
+/** Says `text` once; within a dialog, as the rest of the page is silent then. */
+function aloud(text, near = document.body) {
+  const home = near.closest("dialog") ?? document.body;
+  if (said?.parentElement !== home) {
+    said?.remove();
+    said = document.createElement("p");
+    said.className = "sr";
+    said.setAttribute("role", "status");
+    home.append(said);
+  }
+  // A region is listened to from when it is there.
+  setTimeout(() => (said.textContent = text), 50);
 }
 
 // ---- forms whose effect is shown while they are filled in: <form data-preview="URL"> ----
 
 function previewing(form) {
   const target = document.getElementById(form.dataset.previewInto);
+  // All of it would be read out, table and all: the sentence is said instead.
+  target.removeAttribute("aria-live");
   let timer;
-  let asked = 0;
+  let under = false;
+  let isStale = false;
+
+  // One question at a time: the server goes on with one that nobody waits for any more.
   const ask = async () => {
-    const mine = ++asked;
-    target.setAttribute("aria-busy", "true");
-    try {
-      const body = new URLSearchParams(new FormData(form));
-      const answer = await fetch(form.dataset.preview, { method: "POST", body });
-      const markup = await answer.text();
-      // Only the last question's answer is shown.
-      if (mine !== asked) return;
-      target.innerHTML = markup;
-      enliven(target);
-    } catch (error) {
-      if (mine === asked) target.textContent = `The effect cannot be shown: ${error.message}.`;
+    if (under) {
+      isStale = true;
+      return;
     }
-    if (mine === asked) target.removeAttribute("aria-busy");
+    under = true;
+    do {
+      isStale = false;
+      const mine = turn(target);
+      target.setAttribute("aria-busy", "true");
+      try {
+        const body = new URLSearchParams(new FormData(form));
+        const markup = await textOf(await fetch(form.dataset.preview, { method: "POST", body, signal: left.signal }));
+        if (!isStale && isNewest(target, mine)) put(target, markup, ".says, .note");
+      } catch (error) {
+        if (left.signal.aborted) return;
+        const why = `The effect cannot be shown: ${error.message}.`;
+        if (!isStale && isNewest(target, mine)) target.replaceChildren(noted(error, why));
+      }
+    } while (isStale);
+    under = false;
+    target.removeAttribute("aria-busy");
   };
+
+  // Nobody asks for a form that is sent, or whose dialog is closed.
+  const left = new AbortController();
+  const leave = () => {
+    clearTimeout(timer);
+    left.abort();
+  };
+  form.closest("dialog")?.addEventListener("close", leave);
+  addEventListener("pagehide", (event) => event.persisted || leave());
+
   form.addEventListener("input", () => {
     clearTimeout(timer);
+    // What is loaded for the form as it was is of no use now.
+    turn(target);
     timer = setTimeout(ask, 350);
   });
 }
@@ -80,7 +166,7 @@ function streaming(form) {
     target.setAttribute("aria-busy", "true");
     try {
       const answer = await fetch(form.dataset.stream, { method: "POST" });
-      if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
+      if (!answer.ok) await textOf(answer);
       const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
       let markup = "";
       for (;;) {
@@ -92,7 +178,8 @@ function streaming(form) {
     } catch (error) {
       const item = document.createElement("li");
       item.className = "bad";
-      item.textContent = `This broke off: ${error.message}.`;
+      if (error instanceof SessionOver) item.append("The session is over. ", toTheDoor());
+      else item.textContent = `This broke off: ${error.message}.`;
       target.append(item);
     }
     target.removeAttribute("aria-busy");
@@ -119,9 +206,7 @@ function inPlace(link) {
     event.preventDefault();
     let markup;
     try {
-      const answer = await fetch(link.dataset.dialog, { headers: { Accept: "text/html" } });
-      if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
-      markup = await answer.text();
+      markup = await textOf(await fetch(link.dataset.dialog, { headers: { Accept: "text/html" } }));
     } catch {
       // The page itself says what is wrong.
       location.assign(link.href);
@@ -163,9 +248,15 @@ function copying(code) {
     } catch {
       button.textContent = "Select and copy it by hand";
     }
+    // The button has a name of its own: what it shows is not read out.
+    aloud(button.textContent, button);
     setTimeout(() => (button.textContent = "Copy"), 2000);
   });
-  code.after(button);
+  // Behind the comma or full stop that follows, which would stand apart else.
+  const next = code.nextSibling;
+  const mark = next?.nodeType === Node.TEXT_NODE && /^[,.;:)]+/.exec(next.data);
+  if (mark) next.splitText(mark[0].length);
+  (mark ? next : code).after(button);
 }
 
 function enliven(root) {

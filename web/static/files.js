@@ -17,7 +17,8 @@ function uploading(section) {
     row.item.className = kind;
   };
 
-  function add(file, path) {
+  /** Without a file it says `why` there is none. */
+  function add(file, path, why) {
     const item = document.createElement("li");
     const name = document.createElement("bdi");
     name.textContent = path;
@@ -35,6 +36,10 @@ function uploading(section) {
     item.append(name, bar, status, stop);
     list.append(item);
     const row = { file, path, item, bar, status, stop, replaces: false };
+    if (!file) {
+      bar.remove();
+      return end(row, `it cannot be read: ${why}`, "bad");
+    }
     stop.addEventListener("click", () => {
       if (row.request) row.request.abort();
       else {
@@ -42,7 +47,7 @@ function uploading(section) {
         end(row, "stopped", "bad");
       }
     });
-    queue(row);
+    return queue(row);
   }
 
   function queue(row) {
@@ -96,6 +101,11 @@ function uploading(section) {
     if (request.status === 412 && !row.replaces) {
       end(row, "there is a file of this name already", "bad");
       return offer(row, "Replace it", () => (row.replaces = true));
+    }
+    if (request.status === 401) {
+      end(row, "the session is over ", "bad", true);
+      row.status.append(toTheDoor());
+      return undefined;
     }
     let detail = `the server answered ${request.status}`;
     try {
@@ -193,18 +203,22 @@ function uploading(section) {
   });
 }
 
-/** All files below a dropped folder; the browser hands them out in portions. */
+/** All files below a dropped folder; the browser hands them out in portions. One that cannot be read keeps none of the others out. */
 async function walk(entry, add) {
-  if (entry.isFile) {
-    const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
-    add(file, entry.fullPath.replace(/^\//, ""));
-    return;
-  }
-  const reader = entry.createReader();
-  for (;;) {
-    const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
-    if (some.length === 0) return;
-    for (const inner of some) await walk(inner, add);
+  const path = entry.fullPath.replace(/^\//, "");
+  try {
+    if (entry.isFile) {
+      add(await new Promise((resolve, reject) => entry.file(resolve, reject)), path);
+      return;
+    }
+    const reader = entry.createReader();
+    for (;;) {
+      const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+      if (some.length === 0) return;
+      for (const inner of some) await walk(inner, add);
+    }
+  } catch (error) {
+    add(undefined, path, error.message);
   }
 }
 

@@ -14,7 +14,7 @@ const span = (s) => {
   if (s < 3600) return `${Math.floor(s / 60)} min`;
   const hours = Math.floor(s / 3600);
   const minutes = Math.floor((s % 3600) / 60);
-  if (hours >= 24) return `${Math.floor(hours / 24)} d`;
+  if (hours >= 24) return `${Math.round(s / 86400)} d`;
   return hours < 10 && minutes > 0 ? `${hours} h ${minutes} min` : `${hours} h`;
 };
 
@@ -71,6 +71,19 @@ async function showEnd(panel, run) {
   if (hadFocus) document.querySelector("h1").focus();
 }
 
+/** Says why nothing comes any more: an event source does not tell what it was answered. */
+async function brokenOff(panel) {
+  let error = new Error("the server no longer tells");
+  try {
+    await textOf(await fetch(`/fragments/vacuum/runs/${panel.dataset.run}`));
+  } catch (caught) {
+    error = caught;
+  }
+  const note = noted(error, "Progress is no longer shown live. Reload the page.");
+  say(note.textContent);
+  panel.prepend(note);
+}
+
 function follow(panel) {
   const events = new EventSource(`/api/v1/vacuum/runs/${panel.dataset.run}/events`);
   events.addEventListener("progress", (event) => showRun(panel, JSON.parse(event.data)));
@@ -80,7 +93,7 @@ function follow(panel) {
   });
   events.addEventListener("error", () => {
     // The browser tries again by itself, unless the server refuses.
-    if (events.readyState === EventSource.CLOSED) say("Progress is no longer shown live. Reload the page.");
+    if (events.readyState === EventSource.CLOSED) brokenOff(panel);
   });
   addEventListener("pagehide", () => events.close());
 }

@@ -29,8 +29,14 @@ pub fn size(headers: &HeaderMap) -> Result<Option<u64>, Failure> {
 
 pub fn content_type(headers: &HeaderMap) -> Result<String, Failure> {
     let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(DEFAULT_TYPE.to_owned()) };
-    let text = value.to_str().map(str::trim).unwrap_or_default();
-    if text.is_empty() || text.len() > TYPE_MAX {
+    type_or_default(Some(value.to_str().unwrap_or_default()))
+}
+
+/// The type that a client gave in text.
+pub fn type_or_default(text: Option<&str>) -> Result<String, Failure> {
+    let Some(text) = text.map(str::trim) else { return Ok(DEFAULT_TYPE.to_owned()) };
+    let is_plain = text.bytes().all(|b| (b' '..=b'~').contains(&b) || b == b'\t');
+    if text.is_empty() || text.len() > TYPE_MAX || !is_plain {
         let detail = format!("Content-Type is not 1 to {TYPE_MAX} bytes of plain ASCII");
         return Err(Failure::invalid("malformed-content-type", detail));
     }

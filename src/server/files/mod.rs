@@ -9,8 +9,10 @@ mod disposition;
 mod get;
 mod intake;
 mod list;
+mod parts;
 mod put;
 mod range;
+pub mod sent;
 mod tags;
 
 use std::sync::Arc;

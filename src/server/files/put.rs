@@ -14,6 +14,7 @@ use crate::api::Uploaded;
 use crate::domain::{FilePath, ScopeId};
 use crate::server::access::Need;
 use crate::server::errors::Failure;
+use crate::server::site::Site;
 use crate::transfer::{Admission, Committed, UploadRequest};
 
 /// What stays itself in a `Location`: slashes separate segments there as they do in paths.
@@ -23,7 +24,7 @@ const IN_PATH: &AsciiSet =
 pub async fn put(ask: &Ask<'_>, body: Body) -> Response {
     let _under_way = ask.site.metrics.upload();
     match admit(ask, body.size_hint().exact()).await {
-        Ok((path, admission)) => match receive(ask, admission, body).await {
+        Ok((path, admission)) => match receive(ask.site, admission, body).await {
             Ok(committed) => answer(ask, path, committed),
             Err(failure) => failure.into_response(),
         },
@@ -87,10 +88,14 @@ fn refuse_other_expectations(headers: &HeaderMap) -> Result<(), Failure> {
     }
 }
 
-async fn receive(ask: &Ask<'_>, admission: Admission, body: Body) -> Result<Committed, Failure> {
-    let app = &ask.site.app;
+pub(super) async fn receive(
+    site: &Site,
+    admission: Admission,
+    body: Body,
+) -> Result<Committed, Failure> {
+    let app = &site.app;
     let max = app.config.limits.max_upload;
-    let (intake, rest) = Intake::new(body, max, ask.site.metrics.clone());
+    let (intake, rest) = Intake::new(body, max, site.metrics.clone());
     let received = app.transfer.receive(admission, Box::pin(intake)).await;
     received.map_err(|error| {
         if let Some(body) = rest.take_body() {

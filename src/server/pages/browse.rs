@@ -3,13 +3,17 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::Extension;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
 use super::super::admin::Names;
 use super::super::errors::Failure;
-use super::frame::{Frame, Section, Visit, done, render};
+use super::super::files::sent::{Goal, Sent};
+use super::super::site::Site;
+use super::form::Form;
+use super::frame::{Frame, Section, Visit, done, render, render_as};
 use super::show::Plain;
 use super::{browse, places, show};
 use crate::api::ScopeView;
@@ -129,6 +133,9 @@ struct Folder {
     next: Option<String>,
     origin: String,
     grace: u64,
+    /// What an upload without scripts came to.
+    sent: Sent,
+    was_sent: bool,
 }
 
 impl Folder {
@@ -142,6 +149,12 @@ impl Folder {
         file.content_type.split(';').next().unwrap_or_default().trim()
     }
 
+    /// The box that allows to replace files.
+    fn replace(&self) -> String {
+        let form = Form::default().ticked("replace", self.sent.replaces);
+        form.tick("replace", "Replace files that are there", "")
+    }
+
     fn is_empty(&self) -> bool {
         self.folders.is_empty() && self.files.is_empty() && self.deleted.is_empty()
     }
@@ -153,15 +166,47 @@ pub async fn folder(
     visit: Visit,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    let place = Place::of(scope, &visit);
+    render(&shown(&app, scope, &visit, &headers, Sent::default()).await?)
+}
+
+/// Takes the files of a form in; those that were refused are named beside its field.
+pub async fn upload(
+    State(app): State<Arc<App>>,
+    Extension(site): Extension<Arc<Site>>,
+    Names(scope): Names<ScopeName>,
+    visit: Visit,
+    request: Request,
+) -> Result<Response, Failure> {
+    visit.actor.require_instance_admin()?;
+    let place = Place::of(scope.clone(), &visit);
+    let settings = app.catalogue.settings();
+    let id = ops::find_scope(&settings.topology, &scope)?.id;
+    let (parts, body) = request.into_parts();
+    let goal = Goal { site: &site, scope: id, folder: &place.folder };
+    let sent = goal.receive(&parts.headers, body).await?;
+    if sent.stored > 0 && sent.refused.is_empty() {
+        return Ok(done(&places::folder(&scope, &place.folder), "files-uploaded"));
+    }
+    let page = shown(&app, scope, &visit, &parts.headers, sent).await?;
+    render_as(StatusCode::UNPROCESSABLE_ENTITY, &Folder { was_sent: true, ..page })
+}
+
+async fn shown(
+    app: &Arc<App>,
+    scope: ScopeName,
+    visit: &Visit,
+    headers: &HeaderMap,
+    sent: Sent,
+) -> Result<Folder, Failure> {
+    let place = Place::of(scope, visit);
     let (prefix, after) = (place.prefix(), place.after.as_deref());
     let (mut folders, mut files, mut deleted) = (Vec::new(), Vec::new(), Vec::new());
     let next = if place.is_deleted {
-        let page = ops::browse::deleted(&app, &visit.actor, &place.scope, &prefix, after).await?;
+        let page = ops::browse::deleted(app, &visit.actor, &place.scope, &prefix, after).await?;
         deleted = page.items;
         page.next
     } else {
-        let page = ops::browse::folder(&app, &visit.actor, &place.scope, &prefix, after).await?;
+        let page = ops::browse::folder(app, &visit.actor, &place.scope, &prefix, after).await?;
         for item in page.items {
             match item {
                 Item::Folder(folder) => folders.push(folder),
@@ -171,16 +216,18 @@ pub async fn folder(
         page.next
     };
     let title = format!("{}/{}", place.scope, place.folder);
-    render(&Folder {
-        frame: visit.frame(&app, Section::Files, title),
+    Ok(Folder {
+        frame: visit.frame(app, Section::Files, title),
         now: app.catalogue.clock().now(),
         folders,
         files,
         deleted,
         next: next.map(|after| place.next(&after)),
-        origin: places::origin(&app, &headers),
+        origin: places::origin(app, headers),
         grace: app.config.maintenance.grace.as_secs(),
         place,
+        sent,
+        was_sent: false,
     })
 }
 

@@ -109,7 +109,7 @@ pub struct Visit {
 
 /// What a form may say of itself on the page that follows, by its key in the address. Texts come from
 /// here only, so that a link from elsewhere cannot put words on the page.
-const DONE: [(&str, &str); 14] = [
+const DONE: &[(&str, &str)] = &[
     ("saved", "Saved."),
     ("scope-created", "The scope was created."),
     ("scope-deleted", "The scope was deleted."),
@@ -125,6 +125,7 @@ const DONE: [(&str, &str); 14] = [
     ("run-resumed", "The run goes on."),
     ("run-cancelled", "The run ends after the files at hand."),
     ("token-revoked", "The token was revoked."),
+    ("files-uploaded", "Uploaded."),
     ("file-deleted", "The file was deleted. It can be brought back during the grace period."),
     ("file-undeleted", "The file is back."),
 ];

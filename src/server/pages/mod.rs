@@ -142,6 +142,7 @@ fn of_files() -> Router<Arc<App>> {
         .route("/browse", get(browse::scopes))
         .route("/browse/{scope}", get(browse::folder))
         .route("/browse/{scope}/file", get(file::show))
+        .route("/browse/{scope}/upload", post(browse::upload))
         .route("/browse/{scope}/delete", post(browse::delete))
         .route("/browse/{scope}/undelete", post(browse::undelete))
         .route("/fragments/browse/{scope}/next", get(file::next))
@@ -170,6 +171,7 @@ pub async fn answer(
     }
     let mut request = request;
     request.extensions_mut().insert(caller.actor.clone());
+    request.extensions_mut().insert(Arc::clone(site));
     let method = request.method().clone();
     let mut answered = match site.pages.clone().oneshot(request).await {
         Ok(response) => response,

@@ -115,7 +115,7 @@ async fn a_refused_link_says_why_beside_the_field_and_keeps_what_was_typed() {
 /// The value of the hidden field that says what the page showed.
 fn shown(markup: &str) -> String {
     let at = markup.find("name=\"shown\" value=\"").expect("the field") + 20;
-    let value = markup[at..].split('"').nth(1).expect("a value");
+    let value = markup[at..].split('"').next().expect("a value");
     value.replace("&amp;", "&")
 }
 
@@ -293,6 +293,80 @@ async fn a_deleted_file_is_listed_and_brought_back() {
     let back = form(&bench, "/browse/s/undelete?path=a%20b", &[]);
     leads_to(back, "/browse/s/file?path=a%20b&done=file-undeleted").await;
     assert_eq!(bench.get("/files/s/a%20b").await.status, 200);
+    bench.stop().await;
+}
+
+/// A form with files: (name, content), with what stands before them.
+fn sent(bench: &Bench, target: &str, before: &str, files: &[(&str, &str)]) -> Ask {
+    let mut body = before.to_owned();
+    for (name, content) in files {
+        let head = "Content-Disposition: form-data; name=\"files\"; filename=";
+        let kind = "Content-Type: text/plain";
+        let end = "\r\n";
+        body.extend(["--edge\r\n", head, "\"", name, "\"\r\n", kind, end, end, content, end]);
+    }
+    body.push_str("--edge--\r\n");
+    let ask = bench.ask_as(Some(ADMIN), "POST", target);
+    ask.with("Content-Type", "multipart/form-data; boundary=edge").body(body.as_bytes())
+}
+
+const REPLACE: &str = "--edge\r\nContent-Disposition: form-data; name=\"replace\"\r\n\r\non\r\n";
+
+#[tokio::test]
+async fn files_are_uploaded_without_scripts() {
+    let bench = Bench::start_with(|c| c.limits.max_upload = Some(100_000)).await;
+    let target = "/browse/s/upload?prefix=in%2F";
+    assert!(page(&bench, "/browse/s?prefix=in/").await.contains(&format!("action=\"{target}\"")));
+    let large = "x\r\n--edg".repeat(10_000);
+    let both = [("a.txt", "one"), ("q%22 <b>.txt", &*large)];
+    leads_to(sent(&bench, target, "", &both), "/browse/s?prefix=in%2F&done=files-uploaded").await;
+    let stored = bench.get("/files/s/in/a.txt").await;
+    assert_eq!((stored.header("content-type"), text(&stored)), (Some("text/plain"), "one".into()));
+    assert_eq!(text(&bench.get("/files/s/in/q%22%20%3Cb%3E.txt").await), large);
+
+    // Nothing is replaced unasked, what is too large is refused, and the others come in.
+    let too_large = "y".repeat(100_001);
+    let some = [("a.txt", "two"), ("big", &*too_large), ("dir/b.txt", "three"), ("..", "x")];
+    let refused = sent(&bench, target, "", &some).send().await;
+    let markup = text(&refused);
+    assert_eq!(refused.status, 422, "{markup}");
+    let beside = field(&markup, "files");
+    assert!(beside.contains("aria-invalid") && beside.contains("1 file stored"), "{beside}");
+    assert!(beside.contains("<bdi>a.txt</bdi>: there is a file of this name already"), "{beside}");
+    assert!(beside.contains("<bdi>big</bdi>: uploads are limited to 100000 bytes"), "{beside}");
+    assert!(beside.contains("<bdi>..</bdi>: "), "{beside}");
+    assert_eq!(text(&bench.get("/files/s/in/a.txt").await), "one");
+    assert_eq!(text(&bench.get("/files/s/in/b.txt").await), "three");
+    assert_eq!(bench.get("/files/s/in/big").await.status, 404);
+    let replaced = sent(&bench, target, REPLACE, &[("a.txt", "two")]);
+    leads_to(replaced, "/browse/s?prefix=in%2F&done=files-uploaded").await;
+    assert_eq!(text(&bench.get("/files/s/in/a.txt").await), "two");
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_form_without_a_file_or_without_an_end_stores_nothing() {
+    let bench = Bench::start().await;
+    let target = "/browse/s/upload?prefix=";
+    let none = sent(&bench, target, REPLACE, &[("", "")]).send().await;
+    let markup = text(&none);
+    assert_eq!(none.status, 422, "{markup}");
+    assert!(field(&markup, "files").contains("Choose a file first."), "{markup}");
+    assert!(field(&markup, "replace").contains(" checked"), "{markup}");
+    let no_form = form(&bench, target, &[("files", "x")]).send().await;
+    assert_eq!(no_form.status, 400);
+    assert!(text(&no_form).contains("the form cannot be read"), "{}", text(&no_form));
+    let cut_off = bench.ask_as(Some(ADMIN), "POST", target);
+    let cut_off = cut_off.with("Content-Type", "multipart/form-data; boundary=edge");
+    let head = "--edge\r\nContent-Disposition: form-data; name=\"f\"; filename=\"a\"\r\n\r\n";
+    let reply = cut_off.chunked(&[head.as_bytes(), b"half"]).send().await;
+    assert_eq!(reply.status, 400, "{}", text(&reply));
+    assert_eq!(bench.get("/files/s/a").await.status, 404);
+    // From another site, and for strangers, it is refused like every other form.
+    let basic = format!("Basic {}", BASE64.encode(format!("user:{ADMIN}")));
+    let ask = bench.ask_as(None, "POST", target).with("Authorization", &basic);
+    assert_eq!(ask.with("Sec-Fetch-Site", "cross-site").body(b"x").send().await.status, 403);
+    assert_eq!(bench.ask_as(Some(WRITER), "POST", target).body(b"x").send().await.status, 401);
     bench.stop().await;
 }
 
