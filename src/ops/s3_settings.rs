@@ -84,10 +84,9 @@ pub(super) fn change(old: &S3Config, settings: &S3Settings) -> Result<S3Config, 
     if let Some(class) = &settings.storage_class {
         let allowed = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
         let upper = class.to_ascii_uppercase();
-        new.storage_class =
-            optional(&upper)
-                .map(|c| check_word("storage_class", "storage class", c, allowed))
-                .transpose()?;
+        new.storage_class = optional(&upper)
+            .map(|c| check_word("storage_class", "storage class", c, allowed))
+            .transpose()?;
     }
     new.path_style = settings.path_style.unwrap_or(new.path_style);
     new.serve = settings.serve.unwrap_or(new.serve);

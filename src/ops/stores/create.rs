@@ -100,7 +100,10 @@ fn config(app: &App, request: &StoreCreate) -> Result<(BackendConfig, Option<Loc
                 return invalid("root", "a local store has a root and no S3 settings");
             }
             let Some(root) = &request.root else {
-                return invalid("root", "a local store needs its root: a directory with its whole path");
+                return invalid(
+                    "root",
+                    "a local store needs its root: a directory with its whole path",
+                );
             };
             let root = LocalRoot::new(app, Path::new(root))?;
             Ok((BackendConfig::Local(LocalConfig { root: root.path.clone() }), Some(root)))
@@ -157,7 +160,9 @@ impl LocalRoot {
                 Some(instruction) => OpError::Invalid(instruction),
                 None => OpError::field_invalid(
                     "root",
-                    format!("the directory above {shown} does not exist: make it, or mount the disk that has it"),
+                    format!(
+                        "the directory above {shown} does not exist: make it, or mount the disk that has it"
+                    ),
                 ),
             }),
         }
