@@ -5,7 +5,7 @@
 # make schemathesis  ask a fresh instance all that its OpenAPI document allows, and much that it does not
 # make check    format, lints, docs, layers; no tests
 # make golden   write the expected plans of tests/scenarios anew; review the diff
-# make mutants  break each rule of src/planner in turn and see that a test notices (hours; goes on where it was)
+# make mutants  break each rule of src/planner in turn and see that a test notices (a few hours on two cores; goes on where it was)
 # make deny     licences and sources of all dependencies (needs cargo-deny)
 # make deb      build the Debian package into target/debian (TARGET=aarch64-unknown-linux-gnu: for arm64)
 # make test-deb build it twice, then install, upgrade, remove and purge it in a clean Debian tree (as root)
@@ -19,6 +19,7 @@ CARGO ?= cargo
 TOOLS := $(CURDIR)/target/tools
 WEED := $(TOOLS)/venv/bin/weed
 RUN := $(CURDIR)/target/run
+DEBIAN := $(TOOLS)/debian
 # The tools are up to date when this file is newer than the list of them.
 STAMP := $(TOOLS)/installed
 
@@ -84,10 +85,18 @@ $(TOOLS)/bin/cargo-mutants:
 deny:
 	$(CARGO) deny --locked --config packaging/deny.toml check bans licenses sources
 
-tools: $(STAMP) browser-tools
+tools: $(STAMP) browser-tools $(DEBIAN)/installed
 
 browser-tools:
 	@sh tests/browser/install.sh "$(TOOLS)"
+
+# Programs of Debian packages, taken out of them: an installed one would start a service.
+$(DEBIAN)/installed:
+	@mkdir -p "$(DEBIAN)/packages"
+	@test "$$(id -u)" != 0 || apt-get update -qq
+	cd "$(DEBIAN)/packages" && apt-get download -qq prometheus nginx
+	for package in "$(DEBIAN)"/packages/*.deb; do dpkg -x "$$package" "$(DEBIAN)" || exit 1; done
+	@touch "$@"
 
 # Debian has the module venv in a package of its own.
 $(STAMP): packaging/requirements.txt

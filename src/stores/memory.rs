@@ -31,6 +31,7 @@ struct State {
     objects: BTreeMap<Digest, (Bytes, Timestamp)>,
     marker: Option<Marker>,
     used: u64,
+    peak: u64,
 }
 
 impl Default for MemoryStore {
@@ -56,6 +57,13 @@ impl MemoryStore {
         self.state().insert(*digest, bytes, now);
     }
 
+    /// The most bytes that were here at once since the last question.
+    pub fn take_peak(&self) -> u64 {
+        let mut state = self.state();
+        let used = state.used;
+        std::mem::replace(&mut state.peak, used)
+    }
+
     /// Number of objects.
     pub fn count(&self) -> usize {
         self.state().objects.len()
@@ -68,6 +76,7 @@ impl State {
         if let Some((old, _)) = self.objects.insert(digest, (bytes, now)) {
             self.used -= old.len() as u64;
         }
+        self.peak = self.peak.max(self.used);
     }
 }
 

@@ -20,12 +20,13 @@ const main = (page) => page.locator('main');
 const number = async (locator) => Number((await locator.innerText()).replaceAll(',', ''));
 
 test('the plan says what would be copied where and why, and a run is watched to its end', async ({ page }) => {
-  await arrive('first', 20);
+  // A dozen seconds' worth: a busy machine loads a page slowly.
+  await arrive('first', 60);
   // The overview looked at the next run before they arrived; an answer of the last seconds will do.
   await page.goto('/vacuum/plan?new');
   await page.goto('/vacuum');
   const row = page.getByRole('row').filter({ hasText: 'disk2' }).first();
-  assert.match(await row.innerText(), /copy.*local.*disk2.*20.*8\.0 MB/s);
+  assert.match(await row.innerText(), /copy.*local.*disk2.*60.*24(\.0)? MB/s);
   assert.match(await row.innerText(), /films/);
   await page.getByRole('button', { name: 'Start a run now' }).click();
   await page.waitForURL('**/vacuum/runs/*');
@@ -41,7 +42,7 @@ test('the plan says what would be copied where and why, and a run is watched to 
   await page.getByRole('heading', { name: 'Result' }).waitFor({ timeout: 60_000 });
   const result = await main(page).innerText();
   assert.match(result, /complete/);
-  assert.match(result, /Copied\s+20 files, 8\.0 MB/);
+  assert.match(result, /Copied\s+60 files, 24(\.0)? MB/);
   assert.equal(await bar.count(), 0);
   await page.goto('/vacuum');
   await page.getByRole('row').filter({ hasText: 'complete' }).first().waitFor();

@@ -1,6 +1,7 @@
 //! The first five minutes: the first start, the first look, the first mistake (SPEC 3, 9).
 
 mod provider;
+mod terminal;
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};

@@ -35,19 +35,25 @@ pub struct House {
     pub dir: tempfile::TempDir,
     pub clock: Clock,
     pub config: Arc<Config>,
+    patience: Duration,
     pub transfer: Arc<Transfer>,
     pub maintenance: Arc<Maintenance>,
     pub shelves: BTreeMap<String, Shelf>,
 }
 
-fn open(dir: &Path, clock: &Clock, config: &Arc<Config>) -> (Arc<Transfer>, Arc<Maintenance>) {
+fn open(
+    dir: &Path,
+    clock: &Clock,
+    config: &Arc<Config>,
+    patience: Duration,
+) -> (Arc<Transfer>, Arc<Maintenance>) {
     let options = Options { clock: clock.clone(), ..Options::default() };
     let catalogue = Catalogue::open(&dir.join("hayloft.redb"), &options).expect("open");
     let spool = dir.join("spool");
     std::fs::create_dir_all(&spool).expect("spool");
     let transfer = Transfer::new(catalogue, spool);
     let maintenance =
-        Maintenance::with_patience(Arc::clone(&transfer), Arc::clone(config), PATIENCE);
+        Maintenance::with_patience(Arc::clone(&transfer), Arc::clone(config), patience);
     (transfer, maintenance)
 }
 
@@ -68,41 +74,39 @@ pub fn limit(bytes: u64) -> Policy {
     Policy { soft_max_size: Some(bytes), ..Policy::default() }
 }
 
-/// A store of these tests that is silent for so long is skipped.
-const PATIENCE: Duration = Duration::from_millis(400);
+/// A store that is silent for so long is skipped: never, although a busy machine stands still.
+const PATIENCE: Duration = Duration::from_mins(5);
 
 impl House {
     pub fn new() -> Self {
         Self::with(|_| {})
     }
 
-    /// For stores on a real disk, which a busy machine lets wait.
-    pub fn patient() -> Self {
-        let mut house = Self::new();
-        let (transfer, config) = (Arc::clone(&house.transfer), Arc::clone(&house.config));
-        house.maintenance = Maintenance::new(transfer, config);
-        house
+    pub fn with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::with_patience(PATIENCE, change)
     }
 
-    pub fn with(change: impl FnOnce(&mut Config)) -> Self {
+    /// Stores that are silent for so long are skipped.
+    pub fn with_patience(patience: Duration, change: impl FnOnce(&mut Config)) -> Self {
         let dir = tempfile::tempdir().expect("dir");
         let clock = Clock::manual(START);
         let mut config = Config::default();
         change(&mut config);
         let config = Arc::new(config);
-        let (transfer, maintenance) = open(dir.path(), &clock, &config);
-        Self { dir, clock, config, transfer, maintenance, shelves: BTreeMap::new() }
+        let (transfer, maintenance) = open(dir.path(), &clock, &config, patience);
+        let shelves = BTreeMap::new();
+        Self { dir, clock, config, patience, transfer, maintenance, shelves }
     }
 
     /// Ends the process in order and starts the next one.
     pub async fn restart(self) -> Self {
         self.maintenance.shutdown().await;
         self.transfer.catalogue.close().await.expect("close");
-        let Self { dir, clock, config, transfer, maintenance, shelves } = self;
+        let Self { dir, clock, config, patience, transfer, maintenance, shelves } = self;
         drop((transfer, maintenance));
-        let (transfer, maintenance) = open(dir.path(), &clock, &config);
+        let (transfer, maintenance) = open(dir.path(), &clock, &config, patience);
         transfer.recover().await.expect("recover");
-        let house = Self { dir, clock, config, transfer, maintenance, shelves };
+        let house = Self { dir, clock, config, patience, transfer, maintenance, shelves };
         for (name, shelf) in &house.shelves {
             house.install(name, shelf.id, Arc::new(shelf.faulty.clone()));
         }
@@ -357,11 +361,12 @@ impl House {
         let dir = tempfile::tempdir().expect("dir");
         let file = "hayloft.redb";
         std::fs::copy(self.dir.path().join(file), dir.path().join(file)).expect("copy");
-        let (clock, config) = (self.clock.clone(), Arc::clone(&self.config));
-        let (transfer, maintenance) = open(dir.path(), &clock, &config);
+        let (clock, config, patience) =
+            (self.clock.clone(), Arc::clone(&self.config), self.patience);
+        let (transfer, maintenance) = open(dir.path(), &clock, &config, patience);
         transfer.recover().await.expect("recover");
         let shelves = self.shelves.clone();
-        let house = Self { dir, clock, config, transfer, maintenance, shelves };
+        let house = Self { dir, clock, config, patience, transfer, maintenance, shelves };
         for (name, shelf) in &house.shelves {
             house.install(name, shelf.id, Arc::new(shelf.memory.clone()));
         }

@@ -205,7 +205,9 @@ impl Life {
         for (store, bound) in &self.bounds {
             let held = self.held(*store);
             assert!(held <= *bound, "seed {}: {held} of {bound} in {store:?}", self.seed);
-            let reserved = self.house.catalogue().ledger().reserved(*store);
+        }
+        for shelf in self.house.shelves.values() {
+            let reserved = self.house.catalogue().ledger().reserved(shelf.id);
             assert_eq!(reserved, 0, "seed {}: a reservation leaks", self.seed);
         }
     }
@@ -220,6 +222,9 @@ impl Life {
             let id = run.id.expect("id");
             for _ in 0..self.dice.roll(40) {
                 tokio::task::yield_now().await;
+                if self.dice.roll(8) == 0 {
+                    self.upload().await;
+                }
             }
             // It may have ended already.
             drop(self.house.maintenance.cancel(id).await);
@@ -234,9 +239,19 @@ impl Life {
         let before = self.readers();
         let dry = self.house.dry().await;
         let run = self.house.vacuum().await;
-        assert_eq!(sorted(&dry), sorted(&run), "seed {}", self.seed);
+        let what = (self.seed, &dry.errors, &run.errors, run.outcome);
+        assert_eq!(sorted(&dry), sorted(&run), "{what:#?}");
         self.assert_nobody_lost_a_file(&before);
         sorted(&run).is_empty()
+    }
+
+    /// No store held more for a moment than it may, since the last look.
+    fn assert_no_limit_was_passed(&self) {
+        for shelf in self.house.shelves.values() {
+            let (most, bound) = (shelf.memory.take_peak(), self.bounds.get(&shelf.id));
+            let fits = bound.is_none_or(|bound| most <= *bound);
+            assert!(fits, "seed {}: {most} of {bound:?} in {:?}", self.seed, shelf.id);
+        }
     }
 
     async fn act(&mut self) {
@@ -253,6 +268,7 @@ impl Life {
             }
             _ => self.assert_sound().await,
         }
+        self.assert_no_limit_was_passed();
     }
 
     /// Every readable file has its bytes, in each of its stores.
@@ -273,6 +289,7 @@ impl Life {
     async fn end(mut self) {
         let mut runs = 0;
         while !self.run().await {
+            self.assert_no_limit_was_passed();
             runs += 1;
             assert!(runs < 20, "seed {} never settles", self.seed);
         }

@@ -25,6 +25,7 @@ mod peers;
 mod planner;
 mod preview;
 mod recipes;
+mod room;
 mod sentences;
 mod stores_local;
 mod stores_s3;

@@ -285,7 +285,7 @@ async fn item_26_a_store_is_skipped_after_five_failures_in_a_row() {
 
 #[tokio::test]
 async fn item_26_a_store_that_gives_no_answer_is_skipped() {
-    let mut house = House::with(|c| c.maintenance.concurrency = 1);
+    let mut house = House::with_patience(Duration::from_secs(2), |c| c.maintenance.concurrency = 1);
     house.store("local").await;
     house.store("mirror").await;
     let far = house.store("far").await;
@@ -293,7 +293,7 @@ async fn item_26_a_store_that_gives_no_answer_is_skipped() {
     house.link("s", "far", None, populate()).await;
     house.link("s", "mirror", None, populate()).await;
     let a = house.put("s", "a", 30).await;
-    let wait = Duration::from_secs(2);
+    let wait = Duration::from_secs(6);
     far.faulty.inject(Operation::Put, When::Always, Fault::Delay(wait));
     let run = house.vacuum().await;
     assert_eq!(run.outcome, Outcome::Incomplete);

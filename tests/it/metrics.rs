@@ -13,7 +13,7 @@ use hayloft::transfer::{Condition as Wanted, Declared, UploadRequest};
 use serde_json::Value;
 
 use crate::support::instance::Instance;
-use crate::support::{bytes, s3, stream_of};
+use crate::support::{bytes, debian_tool, s3, stream_of};
 
 /// Added by whoever scrapes, not by us.
 const OF_THE_SCRAPE: [&str; 2] = ["job", "instance"];
@@ -461,21 +461,14 @@ fn the_dashboard_can_be_imported_anywhere() {
     }
 }
 
-/// Debian's `prometheus` brings it; the queries are checked above without it too.
-fn promtool() -> Option<PathBuf> {
-    let named = std::env::var_os("HAYLOFT_TEST_PROMTOOL").map(PathBuf::from);
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found =
-        || std::env::split_paths(&path).map(|dir| dir.join("promtool")).find(|p| p.is_file());
-    named.or_else(found)
+/// Debian's `prometheus` brings it.
+fn promtool() -> PathBuf {
+    debian_tool("HAYLOFT_TEST_PROMTOOL", "usr/bin/promtool")
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn promtool_finds_no_fault_with_rules_and_metrics() {
-    let Some(promtool) = promtool() else {
-        eprintln!("promtool is not installed: skipped");
-        return;
-    };
+    let promtool = promtool();
     for (what, file) in [(["check", "rules"], "alerts.yml"), (["test", "rules"], "alerts_test.yml")]
     {
         let done =

@@ -7,8 +7,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::house::{House, is_complete};
+use crate::support::bytes;
 use crate::support::instance::Instance;
-use crate::support::{bytes, weed};
 
 fn has_keys(what: &str, value: &Value, keys: &str) {
     let object = value.as_object().unwrap_or_else(|| panic!("{what}: {value:#}"));
@@ -159,7 +159,6 @@ async fn a_store_moves_to_no_place_without_its_marker() {
     for option in ["--bucket", "--prefix", "--root"] {
         assert_eq!(instance.cli(&["store", "manage", "cloud", option, "x"]).code, 2, "{option}");
     }
-    assert_ne!(weed::SECRET, "");
 }
 
 /// SPEC 6: a read is known at once and written at the end of the server, not with each download.

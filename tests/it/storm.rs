@@ -136,7 +136,7 @@ async fn storms_of_failures_lose_nothing_and_settle() {
 
 #[tokio::test]
 async fn a_drain_between_two_directories_leaves_plain_files() {
-    let mut house = House::patient();
+    let mut house = House::new();
     let (old, new) = (tempfile::tempdir().expect("dir"), tempfile::tempdir().expect("dir"));
     for (name, dir) in [("old", &old), ("new", &new)] {
         let shelf = house.store(name).await;

@@ -1,51 +1,96 @@
 //! Items 36 to 39, and input that makes no sense.
 
-use std::time::Duration;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use hayloft::app::{App, Role};
+use hayloft::clock::Clock;
+use hayloft::config::Config;
+use hayloft::domain::Timestamp;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{disk, json_of};
 use crate::support::instance::Instance;
-use crate::support::{bytes, weed};
+use crate::support::{bytes, digest, weed};
 
 /// What is said by every command and every address of the API that only reads.
 async fn everything(instance: &Instance) -> String {
-    let commands: [&[&str]; 12] = [
+    let commands: [&[&str]; 15] = [
         &["status"],
         &["store", "show", "cloud"],
         &["store", "list"],
         &["store", "check", "cloud"],
-        &["store", "evacuation", "cloud"],
+        &["scope", "list"],
         &["scope", "show", "s"],
+        &["file", "list", "s"],
         &["file", "show", "s", "x"],
         &["file", "explain", "s", "x"],
         &["-v", "vacuum"],
+        &["vacuum", "history"],
+        &["vacuum", "show", "1"],
         &["verify"],
         &["token", "list"],
         &["check-config"],
     ];
     let mut said = String::new();
     for args in commands {
-        let answer = instance.cli(args);
+        for answer in [instance.cli(args), instance.plain(args)] {
+            assert_eq!(answer.code, 0, "{args:?}: {}", answer.stderr);
+            said += &(answer.stdout + &answer.stderr);
+        }
+    }
+    // A store that has the only replicas cannot be given up: that is no success.
+    for answer in [instance.cli(&EVACUATION), instance.plain(&EVACUATION)] {
+        assert_eq!(answer.code, 1, "{}", answer.stderr);
         said += &(answer.stdout + &answer.stderr);
     }
-    let read = async |path: String| {
-        let answer = instance.request(Method::GET, &path).send().await.expect("an answer");
-        format!("{:?}", answer.headers()) + &answer.text().await.expect("text")
-    };
     let document = instance.request(Method::GET, "/api/openapi.json").send().await;
     let document = json_of(document.expect("an answer")).await;
     for (path, item) in document["paths"].as_object().expect("paths") {
-        if item.get("get").is_some() && !path.starts_with("/files/{scope}/{path}") {
-            let path = path.replace("{scope}", "s").replace("{store}", "cloud");
-            said += &read(path.replace("{path}", "x").replace("{id}", "1")).await;
+        if item.get("get").is_some() {
+            // A redirect is to a URL that is signed: what it leads to is read instead.
+            let query = if path.starts_with("/by-hash") || path.starts_with("/files/{scope}/{") {
+                "?proxy"
+            } else {
+                ""
+            };
+            let path = filled(path) + query;
+            let answer = instance.request(Method::GET, &path).send().await.expect("an answer");
+            assert_eq!(answer.status(), 200, "{path}");
+            write!(said, "{:?}", answer.headers()).expect("text");
+            said += &String::from_utf8_lossy(&answer.bytes().await.expect("a body"));
         }
     }
     said + &pages(instance).await
 }
 
-/// Every page, as an admin sees it after signing in.
+const EVACUATION: [&str; 3] = ["store", "evacuation", "cloud"];
+
+/// An address with the names of what the test has.
+fn filled(path: &str) -> String {
+    let digest = digest(&bytes(1, 100)).to_hex();
+    let names =
+        [("scope", "s"), ("store", "cloud"), ("path", "x"), ("id", "1"), ("digest", &digest)];
+    let path = names.iter().fold(path.to_owned(), |p, (n, v)| p.replace(&format!("{{{n}}}"), v));
+    assert!(!path.contains('{'), "{path}: a name that is not filled in");
+    path
+}
+
+/// Addresses of all pages and parts of pages, from the table of their routes.
+fn addresses() -> Vec<String> {
+    let table = concat!(env!("CARGO_MANIFEST_DIR"), "/src/server/pages/mod.rs");
+    let table = std::fs::read_to_string(table).expect("the routes of the pages");
+    let routes = table.split(".route(").skip(1).filter(|route| route.contains("get("));
+    let all: Vec<_> = routes.filter_map(|r| r.split('"').nth(1)).map(filled).collect();
+    assert!(all.len() > 25, "the routes are not found: {all:?}");
+    all
+}
+
+/// Every page and part of one, as an admin sees it after signing in.
 async fn pages(instance: &Instance) -> String {
     let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build();
     let client = client.expect("a client");
@@ -56,28 +101,54 @@ async fn pages(instance: &Instance) -> String {
     let cookie = cookie.split(';').next().expect("a pair");
     let (_, secret) = cookie.split_once('=').expect("a value");
     let mut said = String::new();
-    for path in [
-        "/",
-        "/stores",
-        "/stores/new",
-        "/stores/cloud",
-        "/stores/cloud/evacuation",
-        "/stores/cloud/delete",
-        "/scopes",
-        "/scopes/s",
-        "/scopes/s/links/cloud",
-        "/vacuum",
-        "/browse",
-        "/browse/s",
-        "/access",
-        "/access/changes",
-    ] {
-        let ask = client.get(format!("{}{path}", instance.base)).header("Cookie", cookie);
+    for path in addresses() {
+        let query = if path.starts_with("/fragments/browse") || path.ends_with("/file") {
+            "?path=x"
+        } else {
+            ""
+        };
+        let ask = client.get(format!("{}{path}{query}", instance.base)).header("Cookie", cookie);
         let answer = ask.send().await.expect("an answer");
-        assert!(path != "/" || answer.status().is_success(), "signed in");
-        said += &answer.text().await.expect("text");
+        let status = answer.status();
+        let text = answer.text().await.expect("text");
+        let expected = if path.ends_with("/check") { 303 } else { 200 };
+        assert_eq!(status, expected, "{path}: {text}");
+        said += &text;
     }
     assert!(said.contains("cloud") && !said.contains(secret), "the cookie of the session");
+    said
+}
+
+/// What the list of processes shows of one: its arguments and its environment.
+fn process(pid: u32) -> String {
+    let read = |name: &str| std::fs::read(format!("/proc/{pid}/{name}")).expect("a process");
+    let shown = [read("cmdline"), read("environ")].concat();
+    String::from_utf8_lossy(&shown).replace('\0', " ")
+}
+
+/// A command that was started and waits for the secret: what it and the server show meanwhile.
+fn processes(instance: &Instance, bucket: &str, endpoint: &str) -> String {
+    let mut create = vec!["store", "create", "typed", "s3", "--bucket", bucket, "--path-style"];
+    create.extend(["--endpoint", endpoint, "--access-key-id", weed::KEY, "--prefix", "typed"]);
+    create.extend(["--secret-access-key-file", "-"]);
+    let mut command = instance.command();
+    command.args(create).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the command starts");
+    let mut typed = child.stdin.take().expect("its standard input");
+    let mut said = process(instance.pid());
+    let begun = Instant::now();
+    // Its arguments are there when the system has loaded the program.
+    while !process(child.id()).contains("--secret-access-key-file") {
+        assert!(begun.elapsed() < Duration::from_secs(20), "the command does not begin");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    said += &process(child.id());
+    typed.write_all(weed::SECRET.as_bytes()).expect("the secret");
+    drop(typed);
+    let output = child.wait_with_output().expect("ended");
+    said += &String::from_utf8_lossy(&output.stdout);
+    said += &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     said
 }
 
@@ -110,6 +181,7 @@ async fn item_36_no_secret_is_in_any_log_page_answer_error_or_process_list() {
     let answer = ask.expect("an answer");
     assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
     said += &answer.text().await.expect("text");
+    said += &processes(&instance, &bucket, &server.endpoint);
     said += &instance.log();
     let bearer = instance.bearer();
     for secret in
@@ -176,6 +248,37 @@ async fn item_38_a_new_instance_counts_as_just_maintained_and_off_means_never() 
     tokio::time::sleep(Duration::from_millis(200)).await;
     let status = instance.ok(&["status"]);
     assert_eq!((&status["next_run"], &status["last_run"]), (&Value::Null, &Value::Null));
+}
+
+/// A run that ended 25 hours ago.
+async fn run_yesterday(instance: &Instance) {
+    let config = Config::load(Some(&instance.path("config.toml")), std::iter::empty());
+    let config = Arc::new(config.expect("the configuration"));
+    let then = Timestamp(Clock::System.now().0 - 25 * 3_600_000_000);
+    let app = App::open_at(config, Role::Command, Clock::manual(then)).await.expect("an instance");
+    let id = app.maintenance.start().await.expect("a run").id.expect("its id");
+    if let Some(mut run) = app.maintenance.watch(id) {
+        run.wait_for(|run| run.finished_at.is_some()).await.expect("its end");
+    }
+    app.shutdown().await.expect("closed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn item_38_a_missed_run_starts_with_the_server_unless_the_schedule_is_off() {
+    for (schedule, runs) in [("02:00", 2), ("every 24h", 2), ("off", 1)] {
+        let settings = format!("[maintenance]\nschedule = \"{schedule}\"\n");
+        let mut instance = Instance::new(&settings);
+        run_yesterday(&instance).await;
+        instance.start().await;
+        let history = || instance.ok(&["vacuum", "history"]).as_array().map_or(0, Vec::len);
+        for _ in 0..if schedule == "off" { 5 } else { 200 } {
+            if history() > 1 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert_eq!(history(), runs, "{schedule}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,12 +1,12 @@
 //! The documented configuration of nginx, tested by nginx itself and used by a real client.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use super::guide;
 use crate::support::instance::Instance;
-use crate::support::{bytes, ports};
+use crate::support::{bytes, debian_tool, ports};
 
 struct Nginx {
     dir: tempfile::TempDir,
@@ -22,13 +22,6 @@ impl Drop for Nginx {
             child.wait().ok();
         }
     }
-}
-
-fn program() -> Option<PathBuf> {
-    ["/usr/sbin/nginx", "/usr/bin/nginx", "/usr/local/sbin/nginx"]
-        .iter()
-        .map(PathBuf::from)
-        .find(|p| p.exists())
 }
 
 /// The documented server block, its port and certificate those of this test.
@@ -69,10 +62,7 @@ fn start(program: &Path, instance: &Instance) -> Nginx {
 
 #[tokio::test]
 async fn nginx_carries_uploads_and_downloads_as_documented() {
-    let Some(program) = program() else {
-        eprintln!("nginx is not here: its configuration is not tested");
-        return;
-    };
+    let program = debian_tool("HAYLOFT_TEST_NGINX", "usr/sbin/nginx");
     let instance = Instance::started("").await;
     instance.ok(&["scope", "create", "media"]);
     let nginx = start(&program, &instance);

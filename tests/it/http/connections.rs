@@ -1,10 +1,12 @@
 //! What happens below a request: TLS, broken bodies.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use hayloft::config::Tls;
 use hayloft::ops::{Actor, tokens};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::bench::{Bench, WRITER};
 use crate::support::{bytes, digest};
@@ -123,5 +125,46 @@ async fn a_location_is_where_clients_reach_the_file() {
     assert_eq!(put.header("location"), Some("https://files.example/files/s/a%20b/c"));
     let foreign = bench.ask_as(None, "POST", "/signin").with("Origin", "https://files.example");
     assert_eq!(foreign.body(b"token=x").send().await.status, 401, "our own page");
+    bench.stop().await;
+}
+
+/// The median time that `times` exchanges on one connection take.
+async fn median(stream: &mut TcpStream, request: &[u8], answer: usize, times: usize) -> Duration {
+    let mut took = Vec::new();
+    let mut buffer = vec![0; 64 << 10];
+    for _ in 0..times {
+        let begun = Instant::now();
+        stream.write_all(request).await.expect("a request");
+        let mut got = 0;
+        while got < answer {
+            let more = stream.read(&mut buffer).await.expect("an answer");
+            assert!(more > 0, "closed after {got} bytes");
+            got += more;
+        }
+        took.push(begun.elapsed());
+    }
+    took.sort();
+    took[times / 2]
+}
+
+#[tokio::test]
+async fn small_answers_on_a_kept_connection_wait_for_nothing() {
+    const SIZE: usize = 100;
+    let bench = Bench::start().await;
+    assert_eq!(bench.put("/files/s/a", &bytes(1, SIZE)).await.status, 201);
+    // Two at once: the second answer must not wait until the client says that it has the first.
+    let request = format!("{}\r\n", bench.ask("GET", "/files/s/a").head);
+    let mut stream = TcpStream::connect(bench.address).await.expect("a connection");
+    let mut head = vec![0; 64 << 10];
+    stream.write_all(request.as_bytes()).await.expect("a request");
+    let mut whole = 0;
+    while whole < SIZE || !head[..whole].windows(4).any(|w| w == b"\r\n\r\n") {
+        whole += stream.read(&mut head[whole..]).await.expect("an answer");
+    }
+    let one = median(&mut stream, request.as_bytes(), whole, 41).await;
+    let both = median(&mut stream, request.repeat(2).as_bytes(), 2 * whole, 41).await;
+    // A delayed acknowledgement costs 40 ms; a busy machine delays one and two alike.
+    let limit = one * 4 + Duration::from_millis(20);
+    assert!(both < limit, "{both:?} for two answers at once, {one:?} for one");
     bench.stop().await;
 }

@@ -93,7 +93,13 @@ impl Instance {
         self.path("data/store")
     }
 
-    fn command(&self) -> Command {
+    /// The server's process.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("a running server").id()
+    }
+
+    /// The command line of this instance, without anybody at its standard input.
+    pub fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hayloft"));
         command.arg("--config").arg(self.path("config.toml"));
         command.stdin(Stdio::null());
@@ -134,7 +140,7 @@ impl Instance {
 
     /// Sends a signal to the server.
     pub fn signal(&self, name: &str) {
-        let pid = self.child.as_ref().expect("a running server").id().to_string();
+        let pid = self.pid().to_string();
         let sent = Command::new("kill").args([&format!("-{name}"), &pid]).status().expect("kill");
         assert!(sent.success());
     }
@@ -153,6 +159,11 @@ impl Instance {
     pub fn cli(&self, args: &[&str]) -> Answer {
         let output = self.command().arg("--json").args(args).output().expect("the command runs");
         answer(output)
+    }
+
+    /// Runs a command as people do.
+    pub fn plain(&self, args: &[&str]) -> Answer {
+        answer(self.command().args(args).output().expect("the command runs"))
     }
 
     /// Runs a command that must succeed; its JSON, or null when it prints nothing.

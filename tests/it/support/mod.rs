@@ -5,6 +5,8 @@ pub mod ports;
 pub mod s3;
 pub mod weed;
 
+use std::path::{Path, PathBuf};
+
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use hayloft::domain::{Checksum, Credentials, Digest, S3Config, ServeMode};
@@ -29,6 +31,17 @@ pub fn s3_config(endpoint: &str, bucket: &str, key: &str, secret: &str) -> S3Con
             secret_access_key: secret.to_owned(),
         },
     }
+}
+
+/// A program of a Debian package: the one that `variable` names, that `make tools` brought or that is
+/// installed.
+pub fn debian_tool(variable: &str, path: &str) -> PathBuf {
+    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/debian");
+    let named = std::env::var_os(variable).map(PathBuf::from);
+    let mut places = named.into_iter().chain([tools.join(path), Path::new("/").join(path)]);
+    places
+        .find(|place| place.is_file())
+        .unwrap_or_else(|| panic!("{path} is not here: `make tools` brings it"))
 }
 
 /// Bytes that look random and differ by `seed`.
