@@ -63,11 +63,16 @@ impl Lane {
         Some(Place { _permit: permit, lane: Arc::clone(&self.0) })
     }
 
-    /// Waits for a place as long as calls end now and then: a disk that is slow under load is no dead one.
     async fn enter(&self) -> Result<Place, StoreError> {
-        if let Some(place) = self.try_enter() {
-            return Ok(place);
+        match self.try_enter() {
+            Some(place) => Ok(place),
+            // Rare, and on the heap: the futures of requests are large enough.
+            None => Box::pin(self.queue()).await,
         }
+    }
+
+    /// Waits for a place as long as calls end now and then: a disk that is slow under load is no dead one.
+    async fn queue(&self) -> Result<Place, StoreError> {
         let mut permit = pin!(Arc::clone(&self.0.places).acquire_owned());
         let mut seen = self.0.beats.load(Ordering::Relaxed);
         loop {
@@ -148,15 +153,14 @@ impl Lane {
     /// Does `work` some time, for nobody who waits: also from where nothing may block.
     pub fn later(&self, work: impl FnOnce() + Send + 'static) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return work() };
-        match self.try_enter() {
-            Some(place) => drop(runtime.spawn_blocking(move || {
+        if let Some(place) = self.try_enter() {
+            runtime.spawn_blocking(move || {
                 let _place = place;
                 work();
-            })),
-            None => {
-                let lane = self.clone();
-                runtime.spawn(async move { lane.start(work).await.map(drop) });
-            }
+            });
+        } else {
+            let lane = self.clone();
+            runtime.spawn(async move { lane.start(work).await.map(drop) });
         }
     }
 

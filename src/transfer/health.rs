@@ -281,7 +281,8 @@ impl OpenStores {
         if open.was_looked_at_since(before) {
             return open.state();
         }
-        self.look_now(&open, turn).await
+        // On the heap: whoever asks is deep in a request, whose future is large enough.
+        Box::pin(self.look_now(&open, turn)).await
     }
 
     async fn look_now(&self, open: &OpenStore, _turn: Turn) -> HealthState {
@@ -296,13 +297,11 @@ impl OpenStores {
             state
         };
         let mut ask = pin!(ask);
-        let answered = match timeout(SILENCE, &mut ask).await {
-            Ok(state) => Ok(state),
-            Err(_) => {
-                open.set_silent(now(), &self.name(id));
-                timeout(PROBE_TIMEOUT.saturating_sub(SILENCE), &mut ask).await
-            }
-        };
+        let mut answered = timeout(SILENCE, &mut ask).await;
+        if answered.is_err() {
+            open.set_silent(now(), &self.name(id));
+            answered = timeout(PROBE_TIMEOUT.saturating_sub(SILENCE), &mut ask).await;
+        }
         match answered {
             Ok(state) => open.set(state, now(), &self.name(id)),
             Err(_) => open.set_silent(now(), &self.name(id)),
@@ -379,7 +378,8 @@ impl OpenStores {
         if open.is_fresh() || open.was_looked_at_since(before) {
             return open.state();
         }
-        self.look_now(&open, turn).await
+        // On the heap: whoever asks is deep in a request, whose future is large enough.
+        Box::pin(self.look_now(&open, turn)).await
     }
 
     /// Bytes free on the disk of a store that is well; `None` for others and where that means nothing.

@@ -169,13 +169,13 @@ impl Transfer {
         match chosen {
             Chosen::Held { .. } => {
                 let room = Room { reservation: None, max: None, declared };
-                staging::receive(body, place, room, sha256).await
+                Box::pin(staging::receive(body, place, room, sha256)).await
             }
             Chosen::Room { store, reservation } => {
                 let settings = self.catalogue.settings();
                 let max = settings.topology.stores.get(store).and_then(|s| s.max_size);
                 let room = Room { reservation: Some(reservation), max, declared };
-                staging::receive(body, place, room, sha256).await
+                Box::pin(staging::receive(body, place, room, sha256)).await
             }
         }
     }

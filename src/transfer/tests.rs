@@ -11,8 +11,8 @@ use super::*;
 use crate::catalogue::Options;
 use crate::clock::Clock;
 use crate::domain::{
-    BackendConfig, Digest, File, FilePath, Link, LocalConfig, Policy, ReplicaState, Scope, ScopeId,
-    ScopeName, Store, StoreName, Timestamp,
+    BackendConfig, Digest, File, FilePath, Link, LocalConfig, Policy, Replica, ReplicaState, Scope,
+    ScopeId, ScopeName, Store, StoreName, Timestamp,
 };
 use crate::stores::{Backend, ByteStream, FaultyStore, MemoryStore};
 use crate::stores::{Fault, Operation, When};
@@ -363,12 +363,22 @@ async fn an_issued_url_defers_the_deletion_and_an_upload_revives_the_replica() {
     let later = rig.give_up(b"hello", rig.a.0).await.expect("deleting");
     assert!(matches!(later, Reaped::Later(Some(_))), "{later:?}");
     assert_eq!((rig.a.2.count(), rig.usage(rig.a.0).1), (1, 5), "deleting bytes count");
+    // As in a store whose provider checks nothing.
+    let (id, store) = (file.id, rig.a.0);
+    let unproved = rig.transfer.catalogue.write(move |tx| {
+        let mut file = tx.file(id)?.expect("file");
+        let replica = *file.replica(store).expect("replica");
+        file.put_replica(Replica { verified_at: None, ..replica });
+        tx.put_file(&file)
+    });
+    unproved.await.expect("written");
     let puts = rig.a.1.calls(Operation::Put);
     rig.put("x", b"hello").await.expect("revived");
     assert_eq!(rig.a.1.calls(Operation::Put), puts, "nothing was written");
     clock.advance(Duration::from_mins(2));
     rig.transfer.reap_store(rig.a.0).await.expect("reap");
-    assert!(rig.file(b"hello").expect("file").is_present(rig.a.0));
+    let revived = *rig.file(b"hello").expect("file").replica(rig.a.0).expect("replica");
+    assert_eq!((revived.state, revived.verified_at), (ReplicaState::Present, None));
     assert_eq!(rig.a.2.count(), 1);
 }
 

@@ -180,7 +180,8 @@ async fn a_missing_replica_is_present_again_only_after_its_bytes_were_seen() {
     far.memory.plant(&b, vec![1; 10].into());
     let dry = house.dry().await;
     let run = house.vacuum().await;
-    assert_eq!(causes(&dry).len(), causes(&run).len());
+    // A plan goes by sizes; the run reads the bytes.
+    assert_eq!(causes(&dry), Vec::<String>::new());
     assert_eq!(house.state(a, "far"), Some(ReplicaState::Present));
     assert_eq!(house.state(b, "far"), Some(ReplicaState::Missing));
     assert_eq!(run.outcome, Outcome::Incomplete);

@@ -15,6 +15,7 @@ mod docs;
 mod first;
 mod house;
 mod http;
+mod hung;
 mod lives;
 mod logs;
 mod maintenance;

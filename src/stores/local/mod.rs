@@ -196,11 +196,12 @@ impl Disk {
     fn look(&self) -> Result<Option<Marker>, StoreError> {
         let marker = self.read_marker()?;
         // A marker without its temporary directory: restored from a backup that left it out.
-        if marker.is_some() && !self.has_temp.swap(true, Ordering::Relaxed) {
-            if let Err(error) = self.ensure_temp() {
-                // A file system that is read-only now can still be read.
-                tracing::warn!(root = %self.root.display(), %error, "the store takes no uploads");
-            }
+        if marker.is_some()
+            && !self.has_temp.swap(true, Ordering::Relaxed)
+            && let Err(error) = self.ensure_temp()
+        {
+            // A file system that is read-only now can still be read.
+            tracing::warn!(root = %self.root.display(), %error, "the store takes no uploads");
         }
         // Some file systems do not tell, and can be used all the same.
         self.count_free().ok();

@@ -133,11 +133,7 @@ impl S3Store {
             let listing = self.list_keys(&start, 1000.min(limit + 1)).await?;
             let last = listing.contents.last().map(|o| o.key.clone());
             for object in listing.contents {
-                let name = object.key.strip_prefix(prefix);
-                if let Some(digest) = name.and_then(parse_object_name) {
-                    let modified = object.modified.parse().ok();
-                    page.objects.push(Listed { digest, size: object.size, modified });
-                }
+                page.objects.extend(listed(&object, prefix));
             }
             if page.objects.len() >= limit {
                 let more = page.objects.len() > limit || listing.truncated;
@@ -220,6 +216,13 @@ impl S3Store {
     }
 }
 
+/// The object behind a key of our shape. A date that cannot be read is none: it is not to make the
+/// object old.
+fn listed(object: &ListedKey, prefix: &str) -> Option<Listed> {
+    let digest = object.key.strip_prefix(prefix).and_then(parse_object_name)?;
+    Some(Listed { digest, size: object.size, modified: object.modified.parse().ok() })
+}
+
 fn marker_of(headers: &HeaderMap) -> Option<Marker> {
     let [format, instance, store, generation] = META.map(|name| header(headers, name));
     Some(Marker {
@@ -259,4 +262,25 @@ fn no_s3(evidence: &str) -> Trouble {
         "correct host, port and path of --endpoint",
     )
     .known_by(evidence)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_that_cannot_be_read_makes_no_object_old() {
+        let digest = Digest([7; 32]);
+        let key = |modified: &str| ListedKey {
+            key: format!("hay/{}", object_name(&digest)),
+            size: 3,
+            modified: modified.to_owned(),
+        };
+        for odd in ["", "Sun, 22 Nov 2026 10:00:00 GMT", "1790000000"] {
+            let found = listed(&key(odd), "hay/").expect("an object");
+            assert_eq!((found.digest, found.size, found.modified), (digest, 3, None), "{odd}");
+        }
+        let found = listed(&key("2026-11-22T10:00:00.000Z"), "hay/").expect("an object");
+        assert!(found.modified.is_some());
+    }
 }
