@@ -84,13 +84,13 @@ test('without JavaScript files are uploaded by a form, and what is there stays',
   const files = ['old.txt', `n"ew.txt`].map((name) => ({ name, mimeType: 'text/plain', buffer: Buffer.from('sent') }));
   await page.goto('/browse/docs?prefix=plain/');
   await page.getByLabel('Files to upload').setInputFiles(files);
-  await page.getByRole('button', { name: 'Upload' }).click();
+  await page.getByRole('button', { name: 'Upload', exact: true }).click();
   await page.getByText('there is a file of this name already').waitFor();
   await row(page, `n"ew.txt`).waitFor();
   assert.equal(await content('plain/old.txt'), 'old');
   await page.getByLabel('Files to upload').setInputFiles(files.slice(0, 1));
   await page.getByLabel('Replace files').check();
-  await page.getByRole('button', { name: 'Upload' }).click();
+  await page.getByRole('button', { name: 'Upload', exact: true }).click();
   await page.getByText('Uploaded.').waitFor();
   assert.equal(await content('plain/old.txt'), 'sent');
 });
