@@ -115,8 +115,13 @@ async fn api(bench: &Bench, method: &str, target: &str, body: &str) -> Reply {
     ask.with("Content-Type", "application/json").body(body.as_bytes()).send().await
 }
 
+/// What is typed into a form.
+type Fields = &'static [(&'static str, &'static str)];
+
 #[tokio::test]
 async fn what_is_wrong_with_a_store_stands_beside_its_field() {
+    const ID: (&str, &str) = ("access_key_id", "AK");
+    const SECRET: (&str, &str) = ("secret_access_key", "geheim");
     let bench = Bench::start().await;
     let full = bench.root("full");
     std::fs::create_dir_all(&full).expect("made");
@@ -146,14 +151,13 @@ async fn what_is_wrong_with_a_store_stands_beside_its_field() {
     let taken = text(&form(&bench, "/stores/new", &taken).send().await);
     assert!(field(&taken, "name").contains("there is a store main already"), "{taken}");
 
-    let (id, secret) = (("access_key_id", "AK"), ("secret_access_key", "geheim"));
-    let s3: [(&str, &str, &[(&str, &str)]); 6] = [
-        ("bucket", "not a bucket name", &[("bucket", "b"), id, secret]),
+    let s3: [(&str, &str, Fields); 6] = [
+        ("bucket", "not a bucket name", &[("bucket", "b"), ID, SECRET]),
         ("access_key_id", "needs credentials", &[("bucket", "bucket")]),
-        ("secret_access_key", "two parts", &[("bucket", "bucket"), id]),
-        ("access_key_id", "two parts", &[("bucket", "bucket"), secret]),
-        ("endpoint", "https://HOST", &[("bucket", "bucket"), id, secret, ("endpoint", "s3.x")]),
-        ("presign_ttl", "10 s to 1 h", &[("bucket", "bucket"), id, secret, ("presign_ttl", "9s")]),
+        ("secret_access_key", "two parts", &[("bucket", "bucket"), ID]),
+        ("access_key_id", "two parts", &[("bucket", "bucket"), SECRET]),
+        ("endpoint", "https://HOST", &[("bucket", "bucket"), ID, SECRET, ("endpoint", "s3.x")]),
+        ("presign_ttl", "10 s to 1 h", &[("bucket", "bucket"), ID, SECRET, ("presign_ttl", "9s")]),
     ];
     for (name, why, fields) in s3 {
         let mut fields = fields.to_vec();
