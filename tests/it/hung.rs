@@ -166,7 +166,7 @@ async fn a_store_that_does_not_confirm_is_skipped_and_not_the_one_that_is_left()
     house.link("s", "third", Some(1), Policy::default()).await;
     let alone = house.put("s", "alone", 10).await;
     house.link("s", "local", Some(100), drain()).await;
-    let wait = Fault::Delay(Duration::from_secs(60));
+    let wait = Fault::Delay(Duration::from_mins(1));
     house.shelf("cloud").faulty.inject(Operation::Stat, When::Always, wait);
     let run = house.vacuum().await;
     let causes = causes(&run);
