@@ -196,13 +196,18 @@ impl Maintenance {
 
     /// What the next run would do with one file.
     pub async fn plan_of(self: &Arc<Self>, file: FileId) -> Result<Vec<MoveView>, PreviewError> {
-        let Some(digest) = self.catalogue().snapshot()?.file(file)?.map(|f| f.digest) else {
+        let Some(file) = self.catalogue().snapshot()?.file(file)? else {
             return Ok(Vec::new());
         };
+        let digest = file.digest;
+        // One that began before the file came, or came to where it is, knows nothing of that.
+        let changes = file.replicas.iter().map(|replica| replica.stored_at);
+        let changed = changes.chain([file.created_at]).max().unwrap_or_default();
+        let age = self.now().since(changed).min(FRESH_FOR_ONE);
         let settings = self.catalogue().settings();
         // A plan that is listed whole answers for every file, so that those who ask share it.
         if self.cached_preview().is_none_or(|last| is_whole(&last)) {
-            self.previews.forget_older(&settings, FRESH_FOR_ONE);
+            self.previews.forget_older(&settings, age);
             let preview = self.ask(Arc::clone(&settings), MOVES_KEPT).await?;
             if is_whole(&preview) {
                 let moves = preview.run.moves.iter().flatten();
