@@ -94,12 +94,14 @@ fn unwell(run: &Run) -> Option<Attention> {
     let place: Vec<&str> =
         [&first.scope, &first.store].into_iter().flatten().map(|s| &**s).collect();
     let place = if place.is_empty() { String::new() } else { format!("{}: ", place.join("/")) };
-    let more = match rest.len() {
-        0 => String::new(),
-        n => format!(" (and {n} more: `{all}`)"),
+    let remedy = remedy(first);
+    let more = match (rest.len(), &remedy) {
+        (0, _) => String::new(),
+        (n, None) => format!(" (and {n} more)"),
+        (n, Some(_)) => format!(" (and {n} more: `{all}`)"),
     };
     let what = format!("the last run {how}: {place}{}{more}", first.cause);
-    Some(error(what, remedy(first).unwrap_or(all)))
+    Some(error(what, remedy.unwrap_or(all)))
 }
 
 /// The command that mends what a run could not do, as far as its cause tells.
