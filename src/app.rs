@@ -3,7 +3,6 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
 use std::sync::Arc;
 
 pub use crate::catalogue::Rehearsal;
@@ -30,14 +29,8 @@ pub enum OpenError {
     /// Another process has the catalogue: a server or another command.
     #[error("another Hayloft process is using this instance")]
     Locked,
-    #[error(
-        "{path} cannot be used: {source}. Create it, or set data_dir to a directory of this user"
-    )]
-    DataDir {
-        path: String,
-        #[source]
-        source: io::Error,
-    },
+    #[error("data_dir {path} cannot be used: {why}")]
+    DataDir { path: String, why: String },
     #[error(transparent)]
     Catalogue(CatalogueError),
     #[error(transparent)]
@@ -108,8 +101,7 @@ impl App {
         role: Role,
         clock: Clock,
     ) -> Result<Arc<Self>, OpenError> {
-        private_dir(&config.data_dir)?;
-        private_dir(&config.spool_dir())?;
+        make_data_dir(&config)?;
         let started_at = clock.now();
         let cache = usize::try_from(config.limits.cache).unwrap_or(usize::MAX);
         let path = config.catalogue();
@@ -142,7 +134,21 @@ impl App {
     }
 }
 
-fn private_dir(path: &Path) -> Result<(), OpenError> {
-    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|source| OpenError::DataDir { path: path.display().to_string(), source })
+fn make_data_dir(config: &Config) -> Result<(), OpenError> {
+    let dir = &config.data_dir;
+    let refused = |why| OpenError::DataDir { path: dir.display().to_string(), why };
+    // A unit may show a directory that is there and closed to writing.
+    if let Some(why) = dir.exists().then(|| ops::stores::obstacle(dir, true)).flatten() {
+        return Err(refused(why));
+    }
+    for path in [dir.clone(), config.spool_dir()] {
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&path);
+        made.map_err(|e| {
+            let known = ops::stores::obstacle(dir, dir.exists());
+            refused(known.unwrap_or_else(|| {
+                format!("{e}. Create it, or set data_dir to a directory of this user")
+            }))
+        })?;
+    }
+    Ok(())
 }

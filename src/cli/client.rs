@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::transport::Transport;
 use crate::api::Problem;
+use crate::domain::ScopeName;
 
 /// What stays itself in a URL; the slash too, as it separates segments in our paths.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -29,6 +30,31 @@ pub fn in_query(value: &str) -> impl std::fmt::Display + '_ {
 #[derive(Debug, thiserror::Error)]
 #[error("{}", if .0.detail.is_empty() { &.0.title } else { &.0.detail })]
 pub struct Refused(pub Problem);
+
+/// Adds to a refusal what the user of the command line can do about it: a server that answers
+/// programs does not speak of commands.
+pub fn with_way_out(mut e: anyhow::Error, scope: &ScopeName) -> anyhow::Error {
+    let Some(Refused(problem)) = e.downcast_mut() else { return e };
+    let way_out = match problem.kind.as_str() {
+        "unknown-scope" => {
+            problem.detail = format!("there is no scope \"{scope}\"");
+            format!(
+                ": `hayloft scope list` names those that are there, `hayloft scope create {scope}` makes this one"
+            )
+        }
+        "insufficient-storage" => format!(
+            ". `hayloft scope show {scope}` says what is full: raise a limit, link another store (`hayloft scope \
+             manage {scope} add-store STORE`), or let `hayloft vacuum` make room"
+        ),
+        "file-too-large" if !problem.detail.contains("max_upload") => format!(
+            ". `hayloft scope show {scope}` names its stores: say `hayloft store manage STORE --max-size SIZE` for \
+             one of them, or link a larger one"
+        ),
+        _ => return e,
+    };
+    problem.detail.push_str(&way_out);
+    e
+}
 
 /// An answer: the JSON text as the server sent it, for programs, and its meaning, for people.
 #[derive(Debug, Clone)]
@@ -90,7 +116,7 @@ impl Client {
             request.headers_mut().insert(CONTENT_TYPE, json);
             *request.body_mut() = Some(Body::from(body));
         }
-        let response = accepted(self.transport.send(request).await?).await?;
+        let response = self.send(request).await?;
         Answer::of(response).await
     }
 
@@ -102,8 +128,25 @@ impl Client {
 
     /// Sends, and turns a refusal into an error; redirects are answers.
     pub async fn send(&self, request: Request) -> Result<Response> {
-        accepted(self.transport.send(request).await?).await
+        let answer = accepted(self.transport.send(request).await?).await;
+        answer.map_err(|refused| match self.transport.without_token() {
+            Some(server) => wants_token(refused, server),
+            None => refused,
+        })
     }
+}
+
+/// A 401 in the words of the command line.
+fn wants_token(mut e: anyhow::Error, server: &str) -> anyhow::Error {
+    if let Some(Refused(problem)) = e.downcast_mut()
+        && problem.status == StatusCode::UNAUTHORIZED.as_u16()
+    {
+        problem.detail = format!(
+            "{server} wants a token: set HAYLOFT_TOKEN, or name a file that holds it with \
+             --token-file FILE. `hayloft token create` on that machine makes one"
+        );
+    }
+    e
 }
 
 async fn accepted(response: Response) -> Result<Response> {

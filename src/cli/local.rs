@@ -28,6 +28,12 @@ fn config_of_environment() -> Option<PathBuf> {
     std::path::absolute(std::env::var_os("HAYLOFT_CONFIG")?).ok()
 }
 
+/// What this process makes from now on is for its user alone, as under our unit: stores outside the
+/// data directory too. What exists stays as it is.
+pub fn keep_private() {
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+}
+
 /// This process's command line, to be typed as another user.
 pub fn same_command_as(user: &str) -> String {
     let config = config_of_environment();

@@ -35,6 +35,9 @@ Keys of S3 stores, one file each, which systemd hands to the service.
 The data directory: the catalogue \fIhayloft.redb\fR, the first local store below \fIstore\fR, and
 \fIspool\fR for uploads on their way to remote stores.
 .TP
+\fI/var/lib/hayloft/hayloft.ballast\fR
+8 MiB that are given up when the disk is full, so that the catalogue can still be written.
+.TP
 \fI/run/hayloft/admin.sock\fR
 The admin socket. Whoever may open it, by its group, administers the instance.
 .TP
@@ -49,7 +52,8 @@ As \fB\-\-config\fR.
 As \fB\-\-server\fR, and the token for it.
 .TP
 \fBHAYLOFT_\fIKEY\fR, \fBHAYLOFT_\fISECTION\fB__\fIKEY\fR
-A single setting, such as \fBHAYLOFT_LISTEN\fR or \fBHAYLOFT_MAINTENANCE__SCHEDULE\fR.
+A single setting, such as \fBHAYLOFT_LISTEN\fR or \fBHAYLOFT_MAINTENANCE__SCHEDULE\fR. Other names that begin
+with \fBHAYLOFT_\fR are refused.
 .TP
 \fBAWS_ACCESS_KEY_ID\fR, \fBAWS_SECRET_ACCESS_KEY\fR, \fBAWS_SESSION_TOKEN\fR
 The key of stores with \fB\-\-credentials env\fR, read by the server.
@@ -103,7 +107,7 @@ fn page(command: &Command, name: &str, parent: Option<&str>) -> io::Result<Vec<u
     let (title, version) = (name.to_uppercase(), env!("CARGO_PKG_VERSION"));
     writeln!(out, ".TH \"{title}\" 1 \"\" \"Hayloft {version}\" \"Hayloft\"")?;
     man.render_name_section(&mut out)?;
-    man.render_synopsis_section(&mut out)?;
+    synopsis(command, &mut out)?;
     man.render_description_section(&mut out)?;
     man.render_options_section(&mut out)?;
     if shown(command).next().is_some() {
@@ -116,6 +120,29 @@ fn page(command: &Command, name: &str, parent: Option<&str>) -> io::Result<Vec<u
     out.write_all(EXIT_STATUS.as_bytes())?;
     see_also(command, name, parent, &mut out)?;
     Ok(out)
+}
+
+/// The usage, as the help has it: arguments of the commands above stand in the middle.
+fn synopsis(command: &Command, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, ".SH SYNOPSIS")?;
+    for (n, line) in usage(command).lines().enumerate() {
+        if n > 0 {
+            writeln!(out, ".br")?;
+        }
+        let words: Vec<String> = line.split_whitespace().map(word).collect();
+        writeln!(out, "{}", words.join(" "))?;
+    }
+    Ok(())
+}
+
+fn usage(command: &Command) -> String {
+    let usage = command.clone().render_usage().to_string();
+    usage.trim_start_matches("Usage:").trim().to_owned()
+}
+
+/// What is typed as it stands is bold.
+fn word(word: &str) -> String {
+    if word.starts_with(['<', '[']) { escaped(word) } else { format!("\\fB{}\\fR", escaped(word)) }
 }
 
 /// The text below the options of a command's help; of a group, also the examples of its commands.
@@ -165,7 +192,7 @@ mod tests {
     fn every_group_has_a_page_with_a_description_and_examples() {
         let mut root = Cli::command();
         root.build();
-        let mut names = vec![];
+        let (mut names, mut texts) = (vec![], vec![]);
         let kept = pages(&root, None, &mut |name, page| {
             let text = String::from_utf8(page).expect("UTF-8");
             for section in
@@ -178,11 +205,32 @@ mod tests {
                 );
             }
             names.push(name.to_owned());
+            texts.push(text);
             Ok(())
         });
         kept.expect("pages");
         for group in ["", "-scope", "-store", "-vacuum", "-file", "-token", "-import"] {
             assert!(names.contains(&format!("hayloft{group}")), "{group}");
+        }
+        // As the help has it, where an argument stands in the middle too.
+        for (name, synopsis) in [
+            (
+                "hayloft-store-create-s3",
+                "hayloft store create <NAME> s3 [OPTIONS] --bucket <BUCKET>",
+            ),
+            (
+                "hayloft-store-create-local",
+                "hayloft store create <NAME> local [OPTIONS] --root <DIR>",
+            ),
+            (
+                "hayloft-scope-manage-add-store",
+                "hayloft scope manage <NAME> add-store [OPTIONS] <STORE>",
+            ),
+            ("hayloft-file-put", "hayloft file put [OPTIONS] <SCOPE> <FILE> [PATH]"),
+        ] {
+            let at = names.iter().position(|n| n == name).expect("a page");
+            let plain = texts[at].replace("\\fB", "").replace("\\fR", "").replace("\\-", "-");
+            assert!(plain.contains(&format!(".SH SYNOPSIS\n{synopsis}\n")), "{name}: {plain}");
         }
     }
 }

@@ -23,7 +23,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use crate::api::Problem;
-use args::{Cli, Command, Global};
+use args::{Cli, Command, FileCommand, Global, StoreCommand};
 use client::{Client, Refused};
 use output::Output;
 use transport::Transport;
@@ -116,6 +116,9 @@ async fn with_client(global: &Global, command: Command, output: Output) -> Resul
     }
     let transport = Transport::choose(global, || commands::server::config(global)).await?;
     let client = Client { transport };
+    if client.transport.is_in_process() && !writes_for_its_user(&command) {
+        local::keep_private();
+    }
     let ended = if matches!(command, Command::Vacuum(_)) {
         // Asks what an interrupt is to mean.
         commands::run(&client, global, command, output).await
@@ -129,6 +132,17 @@ async fn with_client(global: &Global, command: Command, output: Output) -> Resul
     let ended = ended?;
     closed?;
     Ok(ended)
+}
+
+/// Commands whose files are of no concern to the instance.
+fn writes_for_its_user(command: &Command) -> bool {
+    match command {
+        Command::File(command) => matches!(command, FileCommand::Get { .. }),
+        Command::Store(StoreCommand::Delete(args)) | Command::DeleteFileStore(args) => {
+            args.report.is_some()
+        }
+        _ => false,
+    }
 }
 
 /// The error, as a sentence with its causes or as a problem document, on standard error.

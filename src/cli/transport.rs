@@ -104,6 +104,14 @@ impl Transport {
         matches!(self, Self::InProcess { .. })
     }
 
+    /// The URL of the server that is spoken to, when there is no token for it.
+    pub fn without_token(&self) -> Option<&str> {
+        match self {
+            Self::Server { base, token: None, .. } if base != NO_HOST => Some(base),
+            Self::Server { .. } | Self::InProcess { .. } => None,
+        }
+    }
+
     /// The URL of `path_and_query`, which begins with a slash.
     pub fn address(&self, path_and_query: &str) -> String {
         match self {

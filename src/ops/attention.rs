@@ -1,7 +1,7 @@
 //! What `status` puts first: trouble, then advice, each with the command that mends it. Pure.
 
 use super::plural;
-use crate::api::{Attention, Outcome, Run, Safety, Severity, StoreView};
+use crate::api::{Attention, Outcome, Run, RunError, Safety, Severity, StoreView};
 use crate::maintenance::LimitKind;
 
 /// What is known about an instance when somebody asks how it is.
@@ -23,6 +23,7 @@ pub struct Facts<'a> {
 pub struct NearLimit {
     pub store: String,
     pub limit: LimitKind,
+    /// 0 when it is reached.
     pub days: u32,
 }
 
@@ -62,7 +63,7 @@ fn unreadable(safety: &Safety) -> Option<Attention> {
     (n > 0).then(|| {
         let are = if n == 1 { "is" } else { "are" };
         error(
-            format!("{} {are} not readable from any store now", plural(n, "file")),
+            format!("{} {are} not readable from any store", plural(n, "file")),
             "hayloft verify".to_owned(),
         )
     })
@@ -86,12 +87,55 @@ fn unwell(run: &Run) -> Option<Attention> {
         Outcome::Failed => "failed",
         Outcome::Running | Outcome::Paused | Outcome::Complete | Outcome::Cancelled => return None,
     };
-    let why = match run.errors.as_slice() {
-        [] => String::new(),
-        [only] => format!(": {}", only.cause),
-        [first, rest @ ..] => format!(": {} (and {} more)", first.cause, rest.len()),
+    let all = format!("hayloft vacuum show {id}");
+    let Some((first, rest)) = run.errors.split_first() else {
+        return Some(error(format!("the last run {how}"), all));
     };
-    Some(error(format!("the last run {how}{why}"), format!("hayloft vacuum show {id}")))
+    let place: Vec<&str> =
+        [&first.scope, &first.store].into_iter().flatten().map(|s| &**s).collect();
+    let place = if place.is_empty() { String::new() } else { format!("{}: ", place.join("/")) };
+    let remedy = remedy(first);
+    let more = match (rest.len(), &remedy) {
+        (0, _) => String::new(),
+        (n, None) => format!(" (and {n} more)"),
+        (n, Some(_)) => format!(" (and {n} more: `{all}`)"),
+    };
+    let what = format!("the last run {how}: {place}{}{more}", first.cause);
+    Some(error(what, remedy.unwrap_or(all)))
+}
+
+/// The command that mends what a run could not do, as far as its cause tells.
+fn remedy(trouble: &RunError) -> Option<String> {
+    let cause = trouble.cause.as_str();
+    if let Some(command) = cause.split('`').nth(1) {
+        return Some(command.to_owned());
+    }
+    let (scope, store) = (trouble.scope.as_deref(), trouble.store.as_deref());
+    // Some causes name another store than the one that was worked on.
+    let named = |what: &str| {
+        let name = cause.split_once(what)?.0.rsplit(' ').next()?;
+        if name == "store" { store } else { Some(name) }
+    };
+    if let Some(name) = named(" is unavailable") {
+        return Some(format!("hayloft store check {name}"));
+    }
+    if cause.starts_with("no store can take it") || cause.contains("with no store to move to") {
+        return Some(format!("hayloft scope manage {} add-store STORE", scope.unwrap_or("SCOPE")));
+    }
+    let limit = if cause.contains("max_size") && !cause.contains("soft_max_size") {
+        "max-size SIZE"
+    } else if cause.starts_with("still ") || cause.contains("soft_max_size") {
+        "soft-max-size SIZE"
+    } else {
+        return None;
+    };
+    // The limit of a scope in a store is told with both, a store's own with the store alone.
+    let of_scope = scope.filter(|_| cause.starts_with("still ") || cause.contains("of scope"));
+    let store = named(" has no room").or(store)?;
+    Some(match of_scope {
+        Some(scope) => format!("hayloft scope manage {scope} edit-store {store} --{limit}"),
+        None => format!("hayloft store manage {store} --{limit}"),
+    })
 }
 
 /// The vacuum sees to soft limits.
@@ -106,7 +150,13 @@ fn near(limit: &NearLimit) -> Option<Attention> {
         0 => format!("store {store} has reached {what}: uploads go elsewhere or fail"),
         _ => format!("store {store} will reach {what} in {}", plural(u64::from(days), "day")),
     };
-    Some(error(when, format!("hayloft store show {store}")))
+    let command = match limit.limit {
+        LimitKind::Hard => format!("hayloft store manage {store} --max-size SIZE"),
+        LimitKind::Soft | LimitKind::Disk => format!("hayloft store show {store}"),
+    };
+    let link =
+        "or let something take what does not fit: `hayloft scope manage SCOPE add-store STORE`";
+    Some(error(format!("{when}; make room, {link}"), command))
 }
 
 fn paused(run: &Run) -> Option<Attention> {
@@ -129,7 +179,7 @@ fn advice(warning: &str) -> Attention {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{Health, RunError};
+    use crate::api::Health;
     use crate::domain::{StoreName, Timestamp};
 
     fn store(state: &str, problem: Option<&str>) -> StoreView {
@@ -221,7 +271,7 @@ mod tests {
             (Facts { safety: &lost, ..WELL }, &["hayloft verify"]),
             (Facts { last_run: Some(&bad), ..WELL }, &["hayloft vacuum show 7"]),
             (Facts { current: Some(&held), ..WELL }, &["hayloft vacuum resume"]),
-            (Facts { limits: &limits, ..WELL }, &["hayloft store show cold"]),
+            (Facts { limits: &limits, ..WELL }, &["hayloft store manage cold --max-size SIZE"]),
         ];
         for (facts, commands) in cases {
             let got: Vec<_> = told(&facts).into_iter().filter_map(|(_, c)| c).collect();
@@ -229,6 +279,65 @@ mod tests {
         }
         let (what, _) = told(&Facts { last_run: Some(&bad), ..WELL }).remove(0);
         assert_eq!(what, "the last run left something undone: no target (and 1 more)");
+    }
+
+    #[test]
+    fn what_a_run_left_undone_is_told_with_its_place_and_what_mends_it() {
+        let told_of = |scope: Option<&str>, cause: &str| {
+            let mut run = run(Outcome::Incomplete);
+            let (scope, store) = (scope.map(str::to_owned), Some("cold".to_owned()));
+            run.errors =
+                vec![RunError { scope, store, cause: cause.to_owned(), ..run.errors[0].clone() }];
+            let (what, command) = told(&Facts { last_run: Some(&run), ..WELL }).remove(0);
+            assert!(what.contains("cold: "), "{what}");
+            command.expect("a command")
+        };
+        let media = Some("media");
+        for (scope, cause, command) in [
+            (
+                None,
+                "the store is unavailable: run store check; the next run goes on",
+                "hayloft store check cold",
+            ),
+            (
+                None,
+                "still 1.2 kB over the limit of 1 kB: 2 files pinned",
+                "hayloft store manage cold --soft-max-size SIZE",
+            ),
+            (
+                media,
+                "still 1.2 kB over the limit of 1 kB: 2 files pinned",
+                "hayloft scope manage media edit-store cold --soft-max-size SIZE",
+            ),
+            (
+                media,
+                "still 1.2 kB over the limit of 1 kB: 2 files with no store to move to",
+                "hayloft scope manage media add-store STORE",
+            ),
+            (
+                media,
+                "no room for it under its max_size: raise the limit or free room",
+                "hayloft store manage cold --max-size SIZE",
+            ),
+            (
+                media,
+                "replicas are missing. `hayloft verify --repair` copies them",
+                "hayloft verify --repair",
+            ),
+            (
+                media,
+                "the drain's target cannot take it: big has no room for it under its max_size",
+                "hayloft store manage big --max-size SIZE",
+            ),
+            (
+                media,
+                "no store can take it: big is unavailable: run store check",
+                "hayloft store check big",
+            ),
+            (media, "something new", "hayloft vacuum show 7"),
+        ] {
+            assert_eq!(told_of(scope, cause), command, "{cause}");
+        }
     }
 
     #[test]

@@ -9,6 +9,10 @@ use crate::catalogue::CatalogueError;
 pub enum OpError {
     #[error("there is no {what} {name:?}")]
     NotFound { what: &'static str, name: String },
+    #[error(
+        "no run is at work: `hayloft vacuum` starts one, `hayloft vacuum history` lists past ones"
+    )]
+    NoRun,
     /// A malformed or contradictory request.
     #[error("{0}")]
     Invalid(String),
@@ -50,6 +54,7 @@ impl OpError {
             Self::Field { field, .. } => Some(field),
             Self::Refused { extra, .. } => extra.get("field").and_then(Value::as_str),
             Self::NotFound { .. }
+            | Self::NoRun
             | Self::Invalid(_)
             | Self::Store { .. }
             | Self::Forbidden(_)

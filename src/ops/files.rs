@@ -235,6 +235,10 @@ fn explained(
     scopes.sort();
     let explained = file.replicas.iter().filter_map(|r| {
         let (removable, why) = why(&world, file, r.store, r.state);
+        let why = match unreadable(&world, found.scope.id, r.store) {
+            Some(unreadable) => format!("{unreadable}; {why}"),
+            None => why,
+        };
         let store = topology.stores.get(&r.store)?.name.clone();
         let serves = serving == Some(r.store);
         Some(ReplicaExplanation { store, state: r.state, serves, removable, why })
@@ -243,6 +247,24 @@ fn explained(
     let served_from = serving.and_then(|s| topology.stores.get(&s)).map(|s| s.name.clone());
     let file = found.view(topology);
     Ok(Explanation { file, served_from, scopes, explained, next_run: Vec::new() })
+}
+
+/// Why the scope's downloads pass a store over, whatever it holds.
+fn unreadable(world: &World<'_>, scope: ScopeId, store: StoreId) -> Option<String> {
+    let name = world.topology.store_name(store);
+    if world.unavailable.contains(&store) {
+        return Some(format!("the store is unavailable: `hayloft store check {name}`"));
+    }
+    let Some(link) = world.topology.link(scope, store) else {
+        return Some("the scope does not link the store and does not read it".to_owned());
+    };
+    let scope = world.topology.scope_name(scope);
+    link.policy.write_only.then(|| {
+        format!(
+            "the store is write_only for the scope and never read: restore the file there and say \
+             `hayloft scope manage {scope} edit-store {name} --no-write-only`, or upload it again"
+        )
+    })
 }
 
 fn why(world: &World<'_>, file: &File, store: StoreId, state: ReplicaState) -> (bool, String) {

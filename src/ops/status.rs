@@ -9,7 +9,8 @@ use super::{Actor, OpError, blocking, stores, warnings};
 use crate::api::{Outcome, Run, Safety, Status, StoreView};
 use crate::app::App;
 use crate::catalogue::{Counter, Snapshot};
-use crate::domain::{ReplicaState, Store, StoreName, Topology, daily_growth, day_of_limit};
+use crate::domain::{Link, ReplicaState, Store, StoreName, Topology, daily_growth, day_of_limit};
+use crate::maintenance::LimitKind;
 
 /// How a store has grown, and where that leads.
 #[derive(Debug, Clone, PartialEq)]
@@ -90,7 +91,7 @@ fn gather(app: &App, stores: Vec<StoreView>) -> Result<Status, OpError> {
         safety: &safety,
         last_run: last_run.as_ref(),
         current: current.as_ref(),
-        limits: &near_limits(app, &settings.topology),
+        limits: &near_or_reached(app, &settings.topology),
         warnings: &warnings,
     });
     for store in &stores {
@@ -121,6 +122,30 @@ fn near_limits(app: &App, topology: &Topology) -> Vec<NearLimit> {
     near.filter(|(_, days)| u64::from(*days) <= ahead)
         .map(|(o, days)| NearLimit { store: topology.store_name(o.store), limit: o.limit, days })
         .collect()
+}
+
+/// Hard limits that are reached now, and what was foreseen of others.
+fn near_or_reached(app: &App, topology: &Topology) -> Vec<NearLimit> {
+    let reached = topology.stores_by_name().into_iter().filter(|store| {
+        let used = app.catalogue.ledger().hard_usage(store.id);
+        is_full(topology, store, used)
+    });
+    let mut all: Vec<NearLimit> = reached
+        .map(|store| NearLimit { store: store.name.to_string(), limit: LimitKind::Hard, days: 0 })
+        .collect();
+    let told = all.clone();
+    let known =
+        |near: &NearLimit| told.iter().any(|t| (&t.store, t.limit) == (&near.store, near.limit));
+    all.extend(near_limits(app, topology).into_iter().filter(|near| !known(near)));
+    all
+}
+
+/// Whether next to nothing fits any more into a store that is meant to take files. One without a
+/// byte in it is closed on purpose.
+fn is_full(topology: &Topology, store: &Store, used: u64) -> bool {
+    let takes_files = |link: &Link| !link.policy.read_only && !link.policy.drain.is_on();
+    store.max_size.is_some_and(|max| used > 0 && used >= max - max / 100)
+        && topology.links_to(store.id).any(takes_files)
 }
 
 /// The newest run that is over; at most one is not.

@@ -77,6 +77,11 @@ pub async fn create(
     let name = check_name(&request.name)?;
     let life = request.expires.as_deref().map(parse_duration).transpose();
     let life = life.map_err(|e| OpError::field_invalid("expires", format!("expires: {e}")))?;
+    if life.is_some_and(|life| life.is_zero()) {
+        let detail = "expires: a token that lives for no time is of no use: write 24h or 90d, or \
+                      leave it out for one that lasts";
+        return Err(OpError::field_invalid("expires", detail));
+    }
     let (id, secret) = (random::hex(ID), random::hex(SECRET));
     let text = format!("hl_{id}_{secret}");
     let (actor, request, secret) = (actor.clone(), request.clone(), digest_of_secret(&secret));

@@ -47,14 +47,12 @@ impl From<StartError> for OpError {
     }
 }
 
-impl From<ControlError> for OpError {
-    fn from(error: ControlError) -> Self {
-        let detail = error.to_string();
-        match error {
-            ControlError::NoSuchRun => Self::not_found("run", "of this number"),
-            ControlError::NotRunning => Self::refused("run-over", detail),
-            ControlError::Catalogue(error) => Self::Catalogue(error),
-        }
+fn control_error(run: u64, error: ControlError) -> OpError {
+    let detail = error.to_string();
+    match error {
+        ControlError::NoSuchRun => OpError::not_found("run", run.to_string()),
+        ControlError::NotRunning => OpError::refused("run-over", detail),
+        ControlError::Catalogue(error) => OpError::Catalogue(error),
     }
 }
 
@@ -200,10 +198,11 @@ pub async fn control(
     actor.require_instance_admin()?;
     let id = resolve(app, which)?;
     let (what, run) = match control {
-        Control::Pause => ("vacuum.pause", app.maintenance.pause(id).await?),
-        Control::Resume => ("vacuum.resume", app.maintenance.resume(id).await?),
-        Control::Cancel => ("vacuum.cancel", app.maintenance.cancel(id).await?),
+        Control::Pause => ("vacuum.pause", app.maintenance.pause(id).await),
+        Control::Resume => ("vacuum.resume", app.maintenance.resume(id).await),
+        Control::Cancel => ("vacuum.cancel", app.maintenance.cancel(id).await),
     };
+    let run = run.map_err(|error| control_error(id, error))?;
     note(app, actor, what, Some(id)).await?;
     Ok(run)
 }
@@ -231,7 +230,7 @@ fn resolve(app: &App, which: Which) -> Result<u64, OpError> {
     // Left by an earlier process: it can be resumed or cancelled.
     let newest = app.catalogue.snapshot()?.runs(1)?.into_iter().next();
     let left = newest.filter(|r| matches!(r.outcome, Outcome::Running | Outcome::Paused));
-    left.and_then(|r| r.id).ok_or_else(|| OpError::not_found("run", "in progress"))
+    left.and_then(|r| r.id).ok_or(OpError::NoRun)
 }
 
 async fn note(

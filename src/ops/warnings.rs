@@ -18,6 +18,11 @@ pub struct DiskFacts {
 
 const GIGABYTE: u64 = 1_000_000_000;
 
+/// As it is typed; not more than `bytes`.
+fn round(bytes: u64) -> String {
+    if bytes >= GIGABYTE { format!("{}GB", bytes / GIGABYTE) } else { bytes.to_string() }
+}
+
 /// A store's own warnings.
 pub fn of_store(store: &Store, facts: DiskFacts) -> Vec<String> {
     let mut all = Vec::new();
@@ -28,23 +33,35 @@ pub fn of_store(store: &Store, facts: DiskFacts) -> Vec<String> {
     let best = facts.capacity.map(|capacity| {
         // Without a history a tenth of the disk stands in for the week.
         let best = capacity.saturating_sub(facts.week.unwrap_or(capacity / 10));
-        // A round figure is easier to type, and does not change with every free byte.
+        // A round figure does not change with every free byte.
         if best > GIGABYTE { best / GIGABYTE * GIGABYTE } else { best }
     });
-    let value = match best {
-        Some(best) if best >= GIGABYTE => format!("{}GB", best / GIGABYTE),
-        Some(best) => best.to_string(),
-        None => "SIZE".to_owned(),
+    let command = |soft: Option<u64>| {
+        let value = soft.map_or_else(|| "SIZE".to_owned(), round);
+        format!("`hayloft store manage {name} --soft-max-size {value}`")
     };
-    let command = format!("`hayloft store manage {name} --soft-max-size {value}`");
     match (store.soft_max_size, best, facts.capacity) {
-        (None, _, _) => all.push(format!(
+        // Closed on purpose.
+        (None, _, _) if store.max_size == Some(0) => {}
+        // Its disk cannot fill up, but it can.
+        (None, Some(best), _) if store.max_size.is_some_and(|max| max < best) => {
+            let command = command(store.max_size.map(|max| max - max.div_ceil(10)));
+            all.push(format!(
+                "{name} is a local store with a hard limit and no soft limit, so the vacuum makes no room before uploads \
+                 are refused: say {command}"
+            ));
+        }
+        (None, best, _) => {
+            let command = command(best);
+            all.push(format!(
             "{name} is a local store without a soft limit, so its disk can fill up: say {command}"
-        )),
+            ));
+        }
         (Some(soft), Some(best), Some(capacity)) if soft > best => all.push(format!(
             "the soft limit of {name} ({}) leaves less than a week of uploads free on a disk of {}: say {command}",
             ByteSize(soft),
-            ByteSize(capacity)
+            ByteSize(capacity),
+            command = command(Some(best))
         )),
         (Some(_), _, _) => {}
     }
@@ -175,21 +192,34 @@ impl About<'_> {
             return None;
         }
         let need = self.tally.live().bytes;
-        let room = smallest([
-            self.store.max_size,
-            self.store.soft_max_size,
-            self.link.policy.soft_max_size,
-        ])?;
-        (room < need).then(|| {
-            let name = &self.store.name;
+        let too_small = |limit: Option<u64>| limit.filter(|limit| *limit < need);
+        let own = too_small(self.link.policy.soft_max_size);
+        let (soft, max) = (too_small(self.store.soft_max_size), too_small(self.store.max_size));
+        let room = smallest([own, soft, max])?;
+        let name = &self.store.name;
+        // Only limits that stand in the way, and none that is not set.
+        let command = if own.is_some() {
+            self.edit("--soft-max-size none")
+        } else {
+            let unset = soft.map(|_| " --soft-max-size none");
+            let larger = max.map(|_| format!(" --max-size {}", with_headroom(need)));
             format!(
-                "{name} is populated and smaller than scope {} ({} of {}): say `hayloft store manage {name} --max-size \
-                 {need} --soft-max-size none`",
-                self.scope(),
-                ByteSize(room),
-                ByteSize(need)
+                "`hayloft store manage {name}{}{}`",
+                unset.unwrap_or_default(),
+                larger.unwrap_or_default()
             )
-        })
+        };
+        let which = match room {
+            room if own == Some(room) => "its soft limit for the scope",
+            room if soft == Some(room) => "its soft limit",
+            _ => "its hard limit",
+        };
+        Some(format!(
+            "{name} is populated and {which} is smaller than scope {} ({} of {}): say {command}",
+            self.scope(),
+            ByteSize(room),
+            ByteSize(need)
+        ))
     }
 
     fn drain_into_soft_limit(&self) -> Option<String> {
@@ -240,6 +270,12 @@ impl About<'_> {
             )
         })
     }
+}
+
+/// A limit that is not reached again with the next upload.
+fn with_headroom(need: u64) -> String {
+    let wanted = need.saturating_add(need / 4);
+    if wanted >= GIGABYTE { format!("{}GB", wanted.div_ceil(GIGABYTE)) } else { wanted.to_string() }
 }
 
 fn smallest(limits: impl IntoIterator<Item = Option<u64>>) -> Option<u64> {
@@ -343,7 +379,7 @@ mod tests {
 
     #[test]
     fn each_configuration_that_asks_for_trouble_has_its_warning() {
-        let cases: [(&str, StoreId, &[&str], Change); 10] = [
+        let cases: [(&str, StoreId, &[&str], Change); 11] = [
             ("nothing", LOCAL, &[], |_| {}),
             ("drain", CLOUD, &["edit-store cloud --read-only"], |t| {
                 policy(t, CLOUD).drain = Drain::Anywhere;
@@ -359,10 +395,19 @@ mod tests {
             ("no overflow", LOCAL, &["add-store STORE"], |t| {
                 policy(t, CLOUD).write_only = true;
             }),
-            ("too small", CLOUD, &["smaller than scope s", "--max-size 2000"], |t| {
+            ("too small", CLOUD, &["smaller than scope s", "manage cloud --max-size 2500`"], |t| {
                 policy(t, CLOUD).populate = true;
                 t.stores.get_mut(&CLOUD).expect("there").max_size = Some(1999);
             }),
+            (
+                "too small by its link",
+                CLOUD,
+                &["smaller than scope s", "edit-store cloud --soft-max-size none`"],
+                |t| {
+                    policy(t, CLOUD).populate = true;
+                    policy(t, CLOUD).soft_max_size = Some(1999);
+                },
+            ),
             ("into a soft limit", LOCAL, &["store manage cloud --soft-max-size none"], |t| {
                 policy(t, LOCAL).drain = into("cloud");
                 policy(t, LOCAL).read_only = true;
@@ -386,6 +431,8 @@ mod tests {
             for text in expected {
                 assert!(all.contains(text), "{name}: {all}");
             }
+            let hard = topology.stores[&CLOUD].max_size.is_some();
+            assert!(hard || !all.contains("--max-size 2"), "{name}: {all}");
         }
     }
 
@@ -401,5 +448,20 @@ mod tests {
         }
         assert!(of_store(&local(None), facts)[0].contains("--soft-max-size 900"));
         assert!(of_store(&local(Some(1 << 50)), DiskFacts::default()).is_empty(), "unknown disk");
+    }
+
+    #[test]
+    fn a_soft_limit_is_never_advised_above_the_hard_one() {
+        let local = |max_size| Store {
+            max_size,
+            ..store(LOCAL, "local", BackendConfig::Local(LocalConfig { root: "/l".into() }))
+        };
+        let facts = DiskFacts { capacity: Some(70 * GIGABYTE), week: Some(8 * GIGABYTE) };
+        let advice = |max: u64| of_store(&local(Some(max)), facts).join("\n");
+        assert!(advice(50 * GIGABYTE).contains("--soft-max-size 45GB`"));
+        assert!(!advice(50 * GIGABYTE).contains("disk"), "{}", advice(50 * GIGABYTE));
+        assert!(advice(80 * GIGABYTE).contains("its disk can fill up"));
+        assert!(advice(80 * GIGABYTE).contains("--soft-max-size 62GB`"));
+        assert!(advice(7).contains("--soft-max-size 6`"));
     }
 }

@@ -272,6 +272,7 @@ impl From<OpError> for Failure {
                 };
                 Self::new(StatusCode::NOT_FOUND, &kind, detail)
             }
+            OpError::NoRun => Self::new(StatusCode::NOT_FOUND, "unknown-run", detail),
             OpError::Invalid(_) => Self::invalid("invalid-request", detail),
             OpError::Field { field, .. } => {
                 Self::invalid("invalid-request", detail).with("field", field)

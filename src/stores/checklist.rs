@@ -84,7 +84,8 @@ pub(super) fn compare_markers(
     if found.instance != expected.instance || found.store != expected.store {
         return Err(Finding::new(
             format!("the marker belongs to store {} of instance {}", found.store, found.instance),
-            "this location is in use by someone else: choose another one",
+            "another Hayloft that is alive may own this location: stop that one first, then run \
+             `hayloft store reconcile`",
         ));
     }
     if found.generation == expected.generation {

@@ -417,8 +417,13 @@ fn foreign(found: &Marker, expected: &Marker, store: &Store) -> String {
     } else {
         "carries an older generation than the catalogue (was an old copy of the store restored?)"
     };
+    let warning = if found.instance == expected.instance {
+        ""
+    } else {
+        ". If that instance is alive, it owns the place: stop it first"
+    };
     format!(
-        "the marker in {} {what}: nothing is deleted there until `hayloft store reconcile {}`",
+        "the marker in {} {what}: nothing is deleted there until `hayloft store reconcile {}`{warning}",
         store.backend.location(),
         store.name
     )

@@ -155,6 +155,17 @@ fn wrong_usage_is_refused() {
     }
 }
 
+#[test]
+fn what_lacks_an_option_is_told_with_its_own_usage() {
+    for (line, usage) in [
+        ("scope manage media edit-store local", "hayloft scope manage <NAME> edit-store"),
+        ("store manage cold", "hayloft store manage"),
+    ] {
+        let e = Cli::read(words(line)).expect_err(line).to_string();
+        assert!(e.contains("nothing to change") && e.contains(usage), "{e}");
+    }
+}
+
 fn visit(command: &clap::Command, path: &str, check: &mut impl FnMut(&clap::Command, &str)) {
     check(command, path);
     for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
@@ -231,6 +242,35 @@ fn exit_codes_are_0_1_and_2() {
     let bad = hayloft(&config, "check-config");
     assert_eq!(bad.status.code(), Some(1));
     assert!(text(&bad.stderr).contains("line 1"), "{}", text(&bad.stderr));
+}
+
+#[test]
+fn a_certificate_that_cannot_be_used_fails_the_check_of_the_configuration() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let config = dir.path().join("config.toml");
+    let tls = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tls");
+    let check = |certificate: &Path, key: &str| {
+        let key = tls.join(key);
+        let data = dir.path().join("data");
+        let text =
+            format!("data_dir = {data:?}\n[tls]\ncertificate = {certificate:?}\nkey = {key:?}\n");
+        std::fs::write(&config, text).expect("write");
+        let out = hayloft(&config, "check-config");
+        (out.status.code(), text_of(&out))
+    };
+    let (code, said) = check(&tls.join("cert.pem"), "key.pem");
+    assert!(code == Some(0) && said.contains("# The certificate and its key are good"), "{said}");
+    let (code, said) = check(&dir.path().join("none.pem"), "key.pem");
+    assert!(
+        code == Some(1) && said.contains("tls.certificate: ") && said.contains("none.pem"),
+        "{said}"
+    );
+    let (code, said) = check(&tls.join("cert.pem"), "cert.pem");
+    assert!(code == Some(1) && said.contains("tls.key: "), "{said}");
+}
+
+fn text_of(out: &Output) -> String {
+    text(&out.stdout) + &text(&out.stderr)
 }
 
 #[test]

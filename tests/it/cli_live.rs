@@ -153,6 +153,61 @@ async fn a_download_leaves_links_and_devices_what_they_are() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_says_what_can_be_done_about_it() {
+    let instance = Instance::started("").await;
+    instance.ok(&["scope", "create", "s"]);
+    instance.ok(&["store", "manage", "local", "--max-size", "100"]);
+    let (small, large) = (source(&instance, "a", &[1; 60]), source(&instance, "b", &[2; 200]));
+    let server = ["--server", &instance.base];
+    instance.ok(&["file", "put", "s", &small, "a"]);
+    for (words, told) in [
+        (&["file", "put", "nope", &small][..], "`hayloft scope list`"),
+        (&["file", "list", "nope"], "no scope \"nope\""),
+        (&["file", "put", "s", &large], "--max-size SIZE"),
+        (&["file", "put", "s", &source(&instance, "c", &[3; 60])], "add-store STORE"),
+        (&["vacuum", "cancel"], "no run is at work"),
+        (&["vacuum", "pause"], "no run is at work"),
+        (&["token", "create", "--name", "t", "--role", "read", "--expires", "0d"], "24h or 90d"),
+        (&[server[0], server[1], "scope", "list"], "--token-file FILE"),
+    ] {
+        let problem = instance.refused(words);
+        let detail = problem["detail"].as_str().expect("a detail");
+        assert!(detail.contains(told), "{words:?}: {detail}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_store_is_told_by_status_at_once() {
+    let instance = Instance::started("").await;
+    instance.ok(&["scope", "create", "s"]);
+    instance.ok(&["store", "manage", "local", "--max-size", "100"]);
+    let full = || {
+        let status = instance.ok(&["status"]);
+        let all = status["attention"].as_array().expect("a list").clone();
+        all.into_iter().find(|a| a["what"].as_str().expect("text").contains("its hard limit"))
+    };
+    instance.put_ok("s/a", bytes(1, 60)).await;
+    assert_eq!(full(), None);
+    instance.put_ok("s/b", bytes(2, 40)).await;
+    assert_eq!(full().expect("told")["command"], "hayloft store manage local --max-size SIZE");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn explain_says_first_that_the_store_is_unavailable() {
+    let instance = Instance::started("").await;
+    let root = instance.path("big");
+    instance.ok(&["store", "create", "big", "local", "--root", &root.display().to_string()]);
+    instance.ok(&["scope", "create", "s", "--no-local", "--store", "big"]);
+    instance.put_ok("s/a", bytes(1, 60)).await;
+    // Made by the server for itself, whatever its umask was.
+    assert_eq!(mode_of(&root) & 0o777, 0o700);
+    std::fs::rename(&root, instance.path("away")).expect("rename");
+    let why = &instance.ok(&["file", "explain", "s", "a"])["explained"][0]["why"];
+    let why = why.as_str().expect("a reason");
+    assert!(why.starts_with("the store is unavailable: `hayloft store check big`; "), "{why}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_listing_that_is_refused_prints_nothing_but_the_refusal() {
     let instance = Instance::started("").await;
     let answer = instance.cli(&["file", "list", "nope"]);

@@ -48,7 +48,7 @@ impl Cli {
     pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
         let cli = Self::try_parse_from(arguments)?;
         match cli.command.complaint() {
-            Some((kind, why)) => Err(Self::command().error(kind, why)),
+            Some((path, kind, why)) => Err(error_of(path, kind, why)),
             None => Ok(cli),
         }
     }
@@ -179,12 +179,31 @@ pub enum Command {
     Man { dir: PathBuf },
 }
 
+/// An error with the usage of the command at `path`.
+fn error_of(path: &[&str], kind: ErrorKind, why: &str) -> clap::Error {
+    let mut root = Cli::command();
+    root.build();
+    let mut command = &mut root;
+    for name in path {
+        // A path that is none leaves it at the command above.
+        if command.find_subcommand(name).is_none() {
+            break;
+        }
+        command = command.find_subcommand_mut(name).expect("it was just found");
+    }
+    command.error(kind, why)
+}
+
+/// What is wrong: the command that it is wrong with, and how.
+type Complaint = (&'static [&'static str], ErrorKind, &'static str);
+
 impl Command {
-    fn complaint(&self) -> Option<(ErrorKind, &'static str)> {
+    fn complaint(&self) -> Option<Complaint> {
         let nothing = (ErrorKind::MissingRequiredArgument, "nothing to change: name an option");
         match self {
             Self::Vacuum(args) if args.command.is_some() && (args.dry_run || args.detach) => {
                 Some((
+                    &["vacuum"],
                     ErrorKind::ArgumentConflict,
                     "--dry-run and --detach belong to a new run, not to a look at others",
                 ))
@@ -192,11 +211,13 @@ impl Command {
             Self::Scope(ScopeCommand::Manage {
                 change: ScopeChangeArgs::EditStore { link, .. },
                 ..
-            }) if *link == LinkArgs::default() => Some(nothing),
+            }) if *link == LinkArgs::default() => {
+                Some((&["scope", "manage", "edit-store"], nothing.0, nothing.1))
+            }
             Self::Store(StoreCommand::Manage(args))
                 if args.s3 == S3Args::default() && args.limits == LimitArgs::default() =>
             {
-                Some(nothing)
+                Some((&["store", "manage"], nothing.0, nothing.1))
             }
             _ => None,
         }

@@ -11,7 +11,7 @@ use reqwest::{Method, Response};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use crate::api::Listing;
-use crate::cli::client::{Client, in_path, in_query};
+use crate::cli::client::{Client, in_path, in_query, with_way_out};
 use crate::cli::output::{self, Output, progress};
 use crate::cli::transport::foreign_client;
 use crate::domain::{Digest, FilePath, ScopeName};
@@ -31,7 +31,7 @@ pub async fn file(
     output: Output,
 ) -> Result<()> {
     let url = format!("/files/{scope}/{}", in_path(path.as_str()));
-    let download = open(client, &url, proxy, output).await?;
+    let download = open(client, &url, proxy, output).await.map_err(|e| with_way_out(e, scope))?;
     let bar = progress::transfer(output, download.body.content_length());
     let expected = download.digest;
     let received = if let Some(target) = target {
@@ -220,7 +220,8 @@ async fn next_page(
 ) -> Result<Listing> {
     let after = after.map(|after| format!("&after={}", in_query(after))).unwrap_or_default();
     let url = format!("/files/{scope}/?limit={PAGE}&prefix={}{after}", in_query(prefix));
-    let response = client.send(client.request(Method::GET, &url)?).await?;
+    let response = client.send(client.request(Method::GET, &url)?).await;
+    let response = response.map_err(|e| with_way_out(e, scope))?;
     let body = response.bytes().await.context("the listing was cut short")?;
     serde_json::from_slice(&body).context("the server's answer is no listing")
 }

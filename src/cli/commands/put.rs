@@ -12,7 +12,7 @@ use tokio::io::AsyncRead;
 use tokio_util::io::ReaderStream;
 
 use crate::api::Uploaded;
-use crate::cli::client::{Answer, Client, in_path};
+use crate::cli::client::{Answer, Client, in_path, with_way_out};
 use crate::cli::output::{self, Output, progress};
 use crate::domain::{FilePath, ScopeName};
 
@@ -99,6 +99,6 @@ pub async fn upload(
         bar.inc(chunk.as_ref().map_or(0, |bytes| bytes.len() as u64));
     });
     *request.body_mut() = Some(Body::wrap_stream(chunks));
-    let response = client.send(request).await?;
+    let response = client.send(request).await.map_err(|e| with_way_out(e, scope))?;
     Answer::of(response).await
 }

@@ -49,6 +49,7 @@ pub async fn serve(global: &Global) -> Result<Ended> {
     if global.server.is_some() {
         bail!("serve runs a server here: leave out --server and unset HAYLOFT_SERVER");
     }
+    super::super::local::keep_private();
     let config = Arc::new(config(global)?);
     let level = logging::start(&config.log).map_err(anyhow::Error::msg)?;
     super::super::local::check_owner(&config.data_dir).map_err(anyhow::Error::msg)?;

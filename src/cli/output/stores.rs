@@ -119,8 +119,13 @@ pub fn check(check: &StoreCheck) -> String {
         ]);
     }
     let mut text = table.show();
-    for remedy in check.steps.iter().filter_map(|step| step.remedy.as_ref()) {
-        text += &format!("\n{remedy}");
+    let mut told: Vec<&str> = Vec::new();
+    for remedy in check.steps.iter().filter_map(|step| step.remedy.as_deref()) {
+        // Steps that fail alike are mended alike.
+        if !told.contains(&remedy) {
+            told.push(remedy);
+            text += &format!("\n{remedy}");
+        }
     }
     let verdict = if check.ok { "works" } else { "does NOT work" };
     format!("{text}\n\n{} {verdict}.", check.store)

@@ -10,7 +10,7 @@ use super::{check_limits, store_error};
 use crate::api::{S3Settings, StoreChange, StoreView};
 use crate::app::App;
 use crate::domain::{BackendConfig, S3Config, Store, StoreName, Topology};
-use crate::stores::{self, Marker};
+use crate::stores::{self, Marker, StoreError};
 use crate::transfer::marker_of;
 
 /// Changes limits, sharing and S3 settings.
@@ -118,8 +118,9 @@ async fn check_reach(app: &App, old: &Store, new: &Store) -> Result<(), OpError>
     if !s3_settings::reaches_differently(before, after) {
         return Ok(());
     }
-    let backend = stores::open(&new.backend).map_err(|e| store_error(&old.name, &e))?;
-    let found = backend.read_marker().await.map_err(|e| store_error(&old.name, &e))?;
+    let out_of_reach = |e: StoreError| unchanged(old, &e);
+    let backend = stores::open(&new.backend).map_err(out_of_reach)?;
+    let found = backend.read_marker().await.map_err(out_of_reach)?;
     let ours = marker_of(app.catalogue.instance(), old);
     match found {
         Some(m) if m.instance == ours.instance && m.store == ours.store => Ok(()),
@@ -140,13 +141,29 @@ fn changed_field(old: &S3Config, new: &S3Config) -> &'static str {
     }
 }
 
+/// What the change would have led to: the store itself is as well as it was.
+fn unchanged(store: &Store, error: &StoreError) -> OpError {
+    let why = match error {
+        StoreError::Unavailable(why) => why.clone(),
+        other => other.to_string(),
+    };
+    let detail = format!(
+        "nothing was changed; with the new settings store {} cannot be used: {why}",
+        store.name
+    );
+    match store_error(&store.name, error) {
+        OpError::Store { kind, .. } => OpError::Store { kind, detail },
+        other => other,
+    }
+}
+
 fn not_there(store: &Store, s3: &S3Config, found: Option<&Marker>) -> OpError {
     let what = if found.is_some() { "the marker of another store" } else { "no marker" };
     let endpoint = s3.endpoint.as_deref().unwrap_or("AWS");
     OpError::refused(
         "marker-not-found",
         format!(
-            "with these settings {} at {endpoint} has {what}, so it is not the place of store {}: nothing was changed",
+            "nothing was changed; with the new settings {} at {endpoint} has {what}, so it is not the place of store {}",
             store.backend.location(),
             store.name
         ),

@@ -12,6 +12,7 @@ pub(super) use create::{Place, found};
 pub use delete::{delete, preview};
 pub(super) use view::{all, all_as_known, disk_facts, health, look_at_all};
 pub use view::{glance, list, show};
+pub use writable::obstacle;
 
 use std::sync::Arc;
 

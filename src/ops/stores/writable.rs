@@ -23,10 +23,11 @@ struct Service {
     user: String,
 }
 
-/// Why a store cannot be made at `root`, as an instruction; `None` when nothing is in its way.
-/// `exists`: otherwise `root` is to be made in the directory above it.
+/// Why nothing can be written at `root`, as an instruction; `None` when nothing is in the way.
+/// `exists`: otherwise `root` is to be made in the nearest directory above it.
 pub fn obstacle(root: &Path, exists: bool) -> Option<String> {
-    let dir = if exists { root } else { root.parent()? };
+    let above = || root.ancestors().skip(1).find(|dir| dir.exists());
+    let dir = if exists { root } else { above()? };
     let found = look(dir)?;
     Some(explain(root, found, Service::current().as_ref()))
 }

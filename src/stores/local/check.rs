@@ -44,7 +44,10 @@ pub(super) async fn run(
 
 fn explain(error: &StoreError) -> Finding {
     let mut finding = Finding::from_error(error);
-    if matches!(error, StoreError::Unavailable(_)) {
+    if error.to_string().contains("cannot be understood") {
+        "if this is the right place, remove that file and run `hayloft store reconcile`"
+            .clone_into(&mut finding.remedy);
+    } else if matches!(error, StoreError::Unavailable(_)) {
         "mount the volume, and let the user of the service own the root and write to it"
             .clone_into(&mut finding.remedy);
     }
