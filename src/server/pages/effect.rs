@@ -94,7 +94,8 @@ impl Effect {
                 | OpError::Invalid(_)
                 | OpError::Field { .. }
                 | OpError::Refused { .. }
-                | OpError::Forbidden(_)),
+                | OpError::Forbidden(_)
+                | OpError::NoRun),
             ) => Self::Refused(error.to_string()),
             Err(error @ (OpError::Store { .. } | OpError::Catalogue(_) | OpError::Internal(_))) => {
                 Self::Unknown(error.to_string())
