@@ -170,7 +170,6 @@ async fn a_body_cut_short_keeps_nothing() {
     bench.stop().await;
 }
 
-/// Files below the root of a store, its marker aside.
 /// Files below the store's root, its marker aside. Unfinished ones go a moment after the answer.
 async fn leftovers(bench: &Bench, store: &str, expected: usize) -> usize {
     fn count(dir: &std::path::Path) -> usize {
