@@ -201,9 +201,9 @@ impl Maintenance {
         };
         let digest = file.digest;
         // One that began before the file came, or came to where it is, knows nothing of that.
-        let changes = file.replicas.iter().map(|replica| replica.stored_at);
-        let changed = changes.chain([file.created_at]).max().unwrap_or_default();
-        let age = self.now().since(changed).min(FRESH_FOR_ONE);
+        let arrivals = file.replicas.iter().map(|replica| replica.stored_at);
+        let newest = arrivals.chain([file.created_at]).max().unwrap_or_default();
+        let age = self.now().since(newest).min(FRESH_FOR_ONE);
         let settings = self.catalogue().settings();
         // A plan that is listed whole answers for every file, so that those who ask share it.
         if self.cached_preview().is_none_or(|last| is_whole(&last)) {
