@@ -85,7 +85,7 @@ test('without JavaScript files are uploaded by a form, and what is there stays',
   await page.goto('/browse/docs?prefix=plain/');
   await page.getByLabel('Files to upload').setInputFiles(files);
   await page.getByRole('button', { name: 'Upload', exact: true }).click();
-  await page.getByText('there is a file of this name already').waitFor();
+  await page.locator('#h-files', { hasText: 'there is a file of this name already' }).waitFor();
   await row(page, `n"ew.txt`).waitFor();
   assert.equal(await content('plain/old.txt'), 'old');
   await page.getByLabel('Files to upload').setInputFiles(files.slice(0, 1));

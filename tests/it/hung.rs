@@ -155,7 +155,7 @@ async fn a_hung_store_stops_neither_the_server_nor_its_next_start() {
 /// A hung store that should confirm a replica, and a healthy one that is to be drained.
 #[tokio::test]
 async fn a_store_that_does_not_confirm_is_skipped_and_not_the_one_that_is_left() {
-    let mut house = House::new();
+    let mut house = House::with_patience(Duration::from_secs(2), |_| {});
     for name in ["cloud", "local", "third"] {
         house.store(name).await;
     }
