@@ -1,10 +1,10 @@
 //! Random small instances, run until nothing is left to do: the naive model plans the same.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::time::Duration;
 
-use hayloft::domain::{File, FileId, Link, ReplicaState, ScopeName, StoreId};
+use hayloft::domain::{File, FileId, Link, ReplicaState, ScopeId, ScopeName, StoreId};
 use hayloft::planner::{Cause, Count, ErrorClass, Move, Overlay, Phase, Report, Snapshot};
 use proptest::collection::vec;
 use proptest::prelude::{Strategy, any};
@@ -122,10 +122,20 @@ fn assert_overlay_agrees(before: &Model, moves: &[Move], after: &Model) {
     for step in moves {
         let Ok(()) = overlay.apply(&before.world(), step);
     }
-    assert_same_answers(&overlay, after);
+    assert_same_answers(before, &overlay, after);
 }
 
-fn assert_same_answers(overlay: &Overlay<&Model>, model: &Model) {
+/// A scope's live files by the stores that have them.
+fn held(model: &Model, scope: ScopeId) -> BTreeMap<Vec<StoreId>, Count> {
+    let mut held = BTreeMap::<_, Count>::new();
+    for file in model.files.values().filter(|file| file.is_live_in(scope)) {
+        held.entry(file.present().collect()).or_default().add(file.size);
+    }
+    held
+}
+
+/// `overlay` stands on `base`.
+fn assert_same_answers(base: &Model, overlay: &Overlay<&Model>, model: &Model) {
     assert_eq!(overlay.usage(), model.usage());
     assert_eq!(overlay.newest(), model.newest());
     for id in model.files.keys() {
@@ -148,6 +158,9 @@ fn assert_same_answers(overlay: &Overlay<&Model>, model: &Model) {
         }
     }
     for scope in model.topology.scopes.keys() {
+        let mut foreseen = overlay.held(*scope, held(base, *scope));
+        foreseen.retain(|_, count| !count.is_zero());
+        assert_eq!(foreseen, held(model, *scope));
         assert_eq!(
             pages(|last| overlay.live_files_of_scope(*scope, last.map(|f: &File| f.id), 3)),
             pages(|last| model.live_files_of_scope(*scope, last.map(|f: &File| f.id), 3)),
@@ -277,6 +290,6 @@ fn an_overlay_of_changed_files_answers_like_a_catalogue_that_has_them() {
             }
             let Ok(()) = overlay.put(file.clone());
         }
-        assert_same_answers(&overlay, &changed);
+        assert_same_answers(&model, &overlay, &changed);
     });
 }
