@@ -5,7 +5,7 @@
 # make schemathesis  ask a fresh instance all that its OpenAPI document allows, and much that it does not
 # make check    format, lints, docs, layers; no tests
 # make golden   write the expected plans of tests/scenarios anew; review the diff
-# make mutants  break each rule of src/planner in turn and see that a test notices (a few hours on two cores; goes on where it was)
+# make mutants  break each rule of src/planner in turn and see that a test notices (half an hour on two quiet cores; goes on where it was)
 # make deny     licences and sources of all dependencies (needs cargo-deny)
 # make deb      build the Debian package into target/debian (TARGET=aarch64-unknown-linux-gnu: for arm64)
 # make test-deb build it twice, then install, upgrade, remove and purge it in a clean Debian tree (as root)

@@ -41,7 +41,7 @@ pub struct TokenCreate {
     pub scope: Option<ScopeName>,
     /// `90d`, `24h`; none never expires.
     #[serde(default)]
-    #[schema(pattern = "^[0-9]{1,5}[smhd]?$")]
+    #[schema(pattern = "^(?!0+[smhd]?$)[0-9]{1,5}[smhd]?$")]
     pub expires: Option<String>,
 }
 

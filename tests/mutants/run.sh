@@ -13,6 +13,8 @@ lay_out() {
     cp -rp "$root/src/domain" "$root/src/planner" "$work/src/"
     cp -rp "$root/tests/it/planner" "$root/tests/it/planner.rs" "$work/tests/it/"
     cp -rp "$root/tests/scenarios" "$work/tests/"
+    # A run that was stopped has built a mutant: the files have to be newer than that.
+    find "$work/src" -name '*.rs' -exec touch {} +
     cp -p "$here/lib.rs" "$work/src/lib.rs"
     cp -p "$here/tests.rs" "$work/tests/it/main.rs"
     cp -p "$here/Cargo.toml" "$work/Cargo.toml"
