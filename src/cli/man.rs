@@ -52,8 +52,8 @@ As \fB\-\-config\fR.
 As \fB\-\-server\fR, and the token for it.
 .TP
 \fBHAYLOFT_\fIKEY\fR, \fBHAYLOFT_\fISECTION\fB__\fIKEY\fR
-A single setting, such as \fBHAYLOFT_LISTEN\fR or \fBHAYLOFT_MAINTENANCE__SCHEDULE\fR. Other names that begin
-with \fBHAYLOFT_\fR are refused.
+A single setting, such as \fBHAYLOFT_LISTEN\fR or \fBHAYLOFT_MAINTENANCE__SCHEDULE\fR. A name that is nearly
+one is refused.
 .TP
 \fBAWS_ACCESS_KEY_ID\fR, \fBAWS_SECRET_ACCESS_KEY\fR, \fBAWS_SESSION_TOKEN\fR
 The key of stores with \fB\-\-credentials env\fR, read by the server.

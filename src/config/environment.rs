@@ -6,6 +6,10 @@ use toml::{Table, Value};
 
 use super::{Config, ConfigError, Tls};
 
+/// Letters by which a name may differ from a setting's and be taken for a slip of the pen. What is further
+/// away belongs to somebody else: a script, or Kubernetes, which names the services around a container.
+const SLIPS: usize = 2;
+
 /// Read elsewhere.
 const OF_THE_COMMAND_LINE: [&str; 3] = ["HAYLOFT_CONFIG", "HAYLOFT_SERVER", "HAYLOFT_TOKEN"];
 
@@ -32,25 +36,12 @@ pub fn overridden(
     let known = known();
     let mut overrides = Vec::new();
     for (variable, text) in environment {
-        if is_setting(&variable, &text) {
-            overrides.push(found(&known, variable, text)?);
+        if variable.starts_with("HAYLOFT_") && !OF_THE_COMMAND_LINE.contains(&variable.as_str()) {
+            overrides.extend(found(&known, variable, text)?);
         }
     }
     overrides.sort_by(|a, b| a.variable.cmp(&b.variable));
     made(table, overrides.iter()).map_err(|problem| blame(table, &overrides, problem))
-}
-
-fn is_setting(variable: &str, text: &str) -> bool {
-    variable.starts_with("HAYLOFT_")
-        && !variable.starts_with("HAYLOFT_TEST_")
-        && !OF_THE_COMMAND_LINE.contains(&variable)
-        && !is_of_kubernetes(variable, text)
-}
-
-/// Kubernetes tells every container of the services around it, such as one that is named hayloft.
-fn is_of_kubernetes(variable: &str, text: &str) -> bool {
-    ["_SERVICE_HOST", "_SERVICE_PORT", "_TCP", "_UDP"].iter().any(|part| variable.contains(part))
-        || (variable.ends_with("_PORT") && text.contains("://"))
 }
 
 /// Every variable that sets something, with its keys and a value of its type.
@@ -74,10 +65,19 @@ fn known() -> Vec<Override> {
     known
 }
 
-fn found(known: &[Override], variable: String, text: String) -> Result<Override, ConfigError> {
+/// What the variable sets; none when it is nobody's setting, an error when it was meant to be one.
+fn found(
+    known: &[Override],
+    variable: String,
+    text: String,
+) -> Result<Option<Override>, ConfigError> {
     let Some(of) = known.iter().find(|k| k.variable == variable) else {
-        let nearest = known.iter().min_by_key(|k| k.far_from(&variable));
-        let nearest = nearest.map(|k| k.variable.as_str()).unwrap_or_default();
+        let far = |k: &&Override| k.far_from(&variable);
+        let Some(nearest) = known.iter().min_by_key(far) else { return Ok(None) };
+        if far(&nearest) > SLIPS && !variable.contains("__") {
+            return Ok(None);
+        }
+        let nearest = &nearest.variable;
         let problem = format!(
             "there is no such setting: is {nearest} meant? (A key of a section is \
              HAYLOFT_SECTION__KEY, with two underscores.)"
@@ -85,7 +85,7 @@ fn found(known: &[Override], variable: String, text: String) -> Result<Override,
         return Err(ConfigError::Environment { variable, problem });
     };
     let value = if of.value.is_str() { Value::String(text) } else { spelled(text) };
-    Ok(Override { variable, keys: of.keys.clone(), value })
+    Ok(Some(Override { variable, keys: of.keys.clone(), value }))
 }
 
 /// The TOML value that the text spells; other text stays what it is, for the type to refuse.
