@@ -186,10 +186,10 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Whether a later move of the same file was done: with a copy before it, it counts as one move.
+    /// Whether the move of a file was done whose copy stands at `at`: the two count as one move.
     pub fn is_completed_later(&self, results: &[MoveResult], at: usize) -> bool {
         let file = self.moves[at].file;
-        self.moves.iter().zip(results).skip(at + 1).any(|(step, result)| {
+        self.moves.iter().zip(results).skip(at).any(|(step, result)| {
             step.file == file && step.action == Action::Move && *result == MoveResult::Done
         })
     }
