@@ -125,7 +125,9 @@ test('a long folder is shown page by page, each file once', async ({ page }) => 
     seen.push(...(await page.getByRole('row').getByRole('rowheader').allInnerTexts()));
     const next = page.getByRole('link', { name: 'Next page' });
     if ((await next.count()) === 0) break;
+    const here = page.url();
     await next.click();
+    await page.waitForURL((to) => to.href !== here);
   }
   assert.equal(new Set(seen).size, 250);
   assert.equal(seen.length, 250);

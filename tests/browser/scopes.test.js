@@ -79,9 +79,10 @@ test('one effect is asked for at a time, and the last word has it', async ({ pag
     await page.getByLabel('Soft limit').fill(limit);
     await page.waitForTimeout(450);
   }
-  await effect(page).getByText('Nothing is saved yet').waitFor();
+  await effect(page).getByText('remove 7 files').waitFor();
   assert.equal(most, 1);
-  assert.match(await page.getByRole('status').last().innerText(), /next run would/);
+  // It is said aloud a moment after it is shown.
+  await page.getByRole('status').filter({ hasText: 'remove 7 files' }).waitFor({ state: 'attached' });
 });
 
 test('a session that is over says so where a part of the page would be', { expected: /^401 / }, async ({ page, context }) => {

@@ -76,7 +76,7 @@ test('the bars are filled in with what the next run would move, and with the tim
   for (const address of ['/', '/stores', '/stores/local']) {
     await page.goto(address);
     await page.getByText(/as looked at .*(just now|ago)/).first().waitFor();
-    assert.equal(await page.locator('[aria-busy]').count(), 0);
+    await page.waitForFunction(() => !document.querySelector('[aria-busy]'));
   }
 });
 
@@ -98,6 +98,7 @@ test('limits are changed with their effect shown', async ({ page }) => {
 test('a store that is in use cannot be given up, and the page names the files in the way', async ({ page }) => {
   await page.goto('/stores/local');
   await page.getByRole('link', { name: 'Can I give this store up?' }).click();
+  await page.waitForURL('**/stores/local/evacuation');
   const text = await page.locator('main').innerText();
   assert.match(text, /Not yet/);
   assert.match(text, /song-0\.flac/);
@@ -109,6 +110,7 @@ test('deleting a store in use is refused with what stands in the way; force need
   await put('lost', 'only-here.txt', 'gone soon', 'text/plain');
   await page.goto('/stores/doomed');
   await page.getByRole('link', { name: 'Delete this store' }).click();
+  await page.waitForURL('**/stores/doomed/delete');
   assert.match(await page.locator('main').innerText(), /1 file.*would lose (its|their) last readable replica/s);
   await page.getByLabel("Type the store's name").first().fill('doomed');
   await page.getByRole('button', { name: 'Delete the store' }).click();
@@ -122,6 +124,7 @@ test('deleting a store in use is refused with what stands in the way; force need
   await word.fill('doomed');
   await force.click();
   await page.getByText('is deleted').first().waitFor();
+  await page.waitForLoadState();
   assert.ok(!(await names()).includes('doomed'));
   assert.match(await page.locator('main').innerText(), /[0-9a-f]{64}/, 'the lost digests are listed');
   assert.equal((await send('GET', '/files/lost/only-here.txt')).status, 503);
