@@ -12,6 +12,7 @@
 # make tools    install what tests and demo need: under target/tools, with npm, and Debian packages when run as root
 # make screenshots  every admin page in a real browser, to target/screenshots
 # make bench-pages  server time of every admin page with a million files
+# make bench-plan   what it takes to foresee a run over a million files
 # make clean    remove everything that was built
 
 SHELL := /bin/sh
@@ -33,7 +34,7 @@ endif
 CARGO_DEB := $(TOOLS)/bin/cargo-deb
 CARGO_DEB_VERSION := 3.8.0
 
-.PHONY: all check test test-all schemathesis storms golden mutants tools browser-tools deny deb test-deb demo run screenshots bench-pages clean
+.PHONY: all check test test-all schemathesis storms golden mutants tools browser-tools deny deb test-deb demo run screenshots bench-pages bench-plan clean
 
 all: check
 
@@ -134,6 +135,9 @@ screenshots: tools
 
 bench-pages:
 	$(CARGO) bench --locked --bench pages
+
+bench-plan:
+	$(CARGO) bench --locked --bench plan
 
 run: $(RUN)/config.toml
 	$(CARGO) build --locked --release

@@ -17,6 +17,7 @@ mod ledger;
 mod open;
 mod records;
 mod rehearsal;
+mod rows;
 mod snapshot;
 mod tables;
 #[cfg(test)]

@@ -229,6 +229,60 @@ async fn the_least_recently_used_come_first_and_unwritten_uses_count() {
 }
 
 #[tokio::test]
+async fn what_a_scope_lacks_in_a_store_is_found_page_by_page() {
+    const OTHER: StoreId = StoreId(2);
+    let dir = tempfile::tempdir().expect("dir");
+    let catalogue = fresh(&dir).await;
+    let present = |n: u8| n.is_multiple_of(3) || (100..180).contains(&n);
+    catalogue
+        .write(move |tx| {
+            // Each file twice.
+            for n in 1..=200_u8 {
+                put(tx, &format!("a/{n}"), n, 1)?;
+                put(tx, &format!("b/{n}"), n, 1)?;
+            }
+            for n in 1..=200_u8 {
+                let mut file = tx.file_or_new(Digest([n; 32]), 1)?;
+                let state = match n {
+                    _ if present(n) => ReplicaState::Present,
+                    _ if n % 3 == 1 => ReplicaState::Missing,
+                    _ => continue,
+                };
+                let (stored_at, verified_at) = (tx.now(), None);
+                file.put_replica(Replica { store: OTHER, state, stored_at, verified_at });
+                tx.put_file(&file)?;
+            }
+            // Every fifth is deleted again.
+            for n in (5..=200_u8).step_by(5) {
+                for side in ["a", "b"] {
+                    let path = FilePath::new(format!("{side}/{n}")).expect("path");
+                    tx.remove_entry(SCOPE, &path)?;
+                }
+            }
+            Ok::<_, CatalogueError>(())
+        })
+        .await
+        .expect("set up");
+    let snapshot = catalogue.snapshot().expect("snapshot");
+    let expected: Vec<u8> = (1..=200).filter(|n| !present(*n) && n % 5 != 0).collect();
+    for limit in [1, 7, 1000] {
+        let mut found: Vec<File> = Vec::new();
+        loop {
+            let after = found.last().map(|f| f.id);
+            let page = snapshot.missing_files(SCOPE, OTHER, after, limit).expect("page");
+            assert!(page.len() <= limit);
+            if page.is_empty() {
+                break;
+            }
+            found.extend(page);
+        }
+        let found: Vec<u8> = found.iter().map(|f| f.digest.0[0]).collect();
+        assert_eq!(found, expected, "by {limit}");
+    }
+    assert!(snapshot.missing_files(SCOPE, STORE, None, 9).expect("page").is_empty());
+}
+
+#[tokio::test]
 async fn foreign_newer_and_locked_files_are_refused_and_left_alone() {
     let dir = tempfile::tempdir().expect("dir");
     let path = dir.path().join("hayloft.redb");

@@ -18,7 +18,7 @@ use crate::planner::{Driver, Move, MoveResult, Overlay, Reason, Snapshot};
 
 use super::first::{UNREFERENCED, bidding_farewell, farewell_from};
 use super::gather::{Scene, View, blocking};
-use super::last::{Finding, archived, lost, marked_in};
+use super::last::{Finding, archived, lost, marked};
 use super::live::{action_of, view_of};
 use super::preview::{PreviewError, Turn};
 use super::recheck::{Back, Proof};
@@ -322,7 +322,7 @@ impl<'a> Sketch<'a> {
         run.warnings = report.retained_for.iter().map(kept_for).collect();
         run.warnings.extend(archived(&live, topology));
         run.errors = report.errors.iter().map(error_of).collect();
-        run.errors.extend(marked_in(&self.overlay, topology)?.into_iter().map(told));
+        run.errors.extend(marked(&self.overlay, topology)?.into_iter().map(told));
         run.errors.extend(lost(&live, topology).into_iter().map(told));
         let groups = self.sink.groups(topology);
         run.moves = Some(self.sink.kept);

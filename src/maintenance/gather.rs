@@ -71,11 +71,6 @@ impl View {
         }
         Ok(sum)
     }
-
-    fn rows(&self, store: StoreId, state: ReplicaState) -> Result<Count, CatalogueError> {
-        let count = self.snapshot.count(&Counter::Store(store, state))?;
-        Ok(Count::new(count.files, count.bytes))
-    }
 }
 
 impl Snapshot for View {
@@ -120,13 +115,24 @@ impl Snapshot for View {
         self.snapshot.files_of_store(store, after, limit)
     }
 
-    fn live_files_of_scope(
+    fn missing_files(
         &self,
         scope: ScopeId,
+        store: StoreId,
         after: Option<FileId>,
         limit: usize,
     ) -> Result<Vec<File>, CatalogueError> {
-        self.snapshot.live_files_of_scope(scope, after, limit)
+        self.snapshot.missing_files(scope, store, after, limit)
+    }
+
+    fn marked_files(
+        &self,
+        state: ReplicaState,
+        store: StoreId,
+        after: Option<FileId>,
+        limit: usize,
+    ) -> Result<Vec<File>, CatalogueError> {
+        self.snapshot.marked(state, store, after, limit)
     }
 
     fn least_used(
@@ -146,10 +152,8 @@ impl Snapshot for View {
         self.sum(scope, |h| h.live && !h.stores.contains(&store))
     }
 
-    fn marked_count(&self, store: StoreId) -> Result<Count, CatalogueError> {
-        let (missing, corrupt) =
-            (self.rows(store, ReplicaState::Missing)?, self.rows(store, ReplicaState::Corrupt)?);
-        Ok(Count::new(missing.files + corrupt.files, missing.bytes + corrupt.bytes))
+    fn marked_count(&self, state: ReplicaState, store: StoreId) -> Result<Count, CatalogueError> {
+        self.snapshot.count(&Counter::Store(store, state))
     }
 }
 

@@ -64,10 +64,7 @@ impl Maintenance {
         let found = blocking(move || {
             let view = View::take(&catalogue)?;
             let settings = catalogue.settings();
-            let mut found = marked(&view, &settings.topology, |store, state| {
-                let page = view.snapshot.marked(state, store, None, SHOWN_DIGESTS)?;
-                Ok(page.into_iter().map(|f| f.digest).collect())
-            })?;
+            let mut found = marked(&view, &settings.topology)?;
             let live = view.live_holders()?;
             found.extend(lost(&live, &settings.topology));
             Ok((found, archived(&live, &settings.topology)))
@@ -90,42 +87,24 @@ impl Maintenance {
 }
 
 /// Replicas that are missing or corrupt, by store.
-fn marked(
-    view: &View,
+pub(super) fn marked<S: Snapshot>(
+    snapshot: &S,
     topology: &Topology,
-    digests: impl Fn(StoreId, ReplicaState) -> Result<Vec<Digest>, CatalogueError>,
-) -> Result<Vec<Finding>, CatalogueError> {
+) -> Result<Vec<Finding>, S::Error> {
     const MISSING: &str = "replicas are missing: the store answers and does not have them. \
                            `hayloft verify --repair` copies them again where the file has another replica";
     const CORRUPT: &str = "replicas are corrupt: their bytes are not those of the file. \
                            `hayloft verify --repair` rewrites them where the file has another replica";
     let mut found = Vec::new();
     for store in topology.stores_by_name() {
-        let counts = view.snapshot.store_counts(store.id)?;
         for (state, cause) in [(ReplicaState::Missing, MISSING), (ReplicaState::Corrupt, CORRUPT)] {
-            let count = counts.get(&state).copied().unwrap_or_default();
+            let count = snapshot.marked_count(state, store.id)?;
             if count.files > 0 {
-                let digests = digests(store.id, state)?;
+                let files = snapshot.marked_files(state, store.id, None, SHOWN_DIGESTS)?;
+                let digests = files.into_iter().map(|f| f.digest).collect();
                 let store = Some(store.name.to_string());
                 found.push(Finding { scope: None, store, cause, count, digests });
             }
-        }
-    }
-    Ok(found)
-}
-
-/// The same in a simulated catalogue, where only the sum is known.
-pub(super) fn marked_in<S: Snapshot>(
-    snapshot: &S,
-    topology: &Topology,
-) -> Result<Vec<Finding>, S::Error> {
-    let mut found = Vec::new();
-    for store in topology.stores_by_name() {
-        let count = snapshot.marked_count(store.id)?;
-        if count.files > 0 {
-            let cause = "replicas are missing or corrupt: run `hayloft verify`";
-            let store = Some(store.name.to_string());
-            found.push(Finding { scope: None, store, cause, count, digests: Vec::new() });
         }
     }
     Ok(found)

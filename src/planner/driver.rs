@@ -8,11 +8,11 @@ use super::ledger::{Ledger, Place, SHOWN_DIGESTS};
 use super::plan::{Action, Batch, Move, MoveResult, Phase};
 use super::report::{Cause, Over, Report};
 use super::snapshot::Snapshot;
-use super::units::{Unit, decide, is_idle, limit_of, used, waiting};
+use super::units::{Unit, decide, has_residual, is_idle, limit_of, used, waiting};
 use super::usage::Usage;
 use super::world::World;
 use crate::domain::Count;
-use crate::domain::{Digest, File, FileId, ScopeId, StoreId, Timestamp, Topology};
+use crate::domain::{Digest, File, FileId, ReplicaState, ScopeId, StoreId, Timestamp, Topology};
 
 /// Moves in a batch. The last file's decision may exceed it by a copy per scope.
 const BATCH: usize = 256;
@@ -231,7 +231,7 @@ impl Driver {
             return Ok(harvest);
         }
         while !harvest.is_full(world, unit) {
-            let page = self.page(snapshot, unit)?;
+            let page = self.page(snapshot, world, unit)?;
             if page.is_empty() {
                 if harvest.moves.is_empty() {
                     self.note_excess(world, &harvest.usage, unit);
@@ -255,15 +255,25 @@ impl Driver {
         Ok(harvest)
     }
 
-    fn page<S: Snapshot>(&self, snapshot: &S, unit: Unit) -> Result<Vec<File>, S::Error> {
-        match (unit.phase, unit.scope) {
+    /// The next files that the unit may want to move, and few others.
+    fn page<S: Snapshot>(
+        &self,
+        snapshot: &S,
+        world: &World<'_>,
+        unit: Unit,
+    ) -> Result<Vec<File>, S::Error> {
+        let Unit { phase, scope, store } = unit;
+        match (phase, scope) {
             (Phase::Populate, Some(scope)) => {
-                snapshot.live_files_of_scope(scope, self.walk.by_id, PAGE)
+                snapshot.missing_files(scope, store, self.walk.by_id, PAGE)
             }
             (Phase::ScopeLimit | Phase::StoreLimit, _) => {
-                snapshot.least_used(unit.store, self.walk.by_use, PAGE)
+                snapshot.least_used(store, self.walk.by_use, PAGE)
             }
-            _ => snapshot.files_of_store(unit.store, self.walk.by_id, PAGE),
+            (Phase::CleanUp, _) if !has_residual(snapshot, world, store)? => {
+                snapshot.marked_files(ReplicaState::Corrupt, store, self.walk.by_id, PAGE)
+            }
+            _ => snapshot.files_of_store(store, self.walk.by_id, PAGE),
         }
     }
 

@@ -25,7 +25,7 @@ pub struct Overlay<S> {
     /// difference.
     live: BTreeMap<ScopeId, Delta>,
     live_present: BTreeMap<(ScopeId, StoreId), Delta>,
-    marked: BTreeMap<StoreId, Delta>,
+    marked: BTreeMap<(StoreId, ReplicaState), Delta>,
     /// Live files of each scope by the stores with a present replica.
     held: BTreeMap<ScopeId, BTreeMap<Vec<StoreId>, Delta>>,
 }
@@ -72,8 +72,8 @@ impl<S: Snapshot> Overlay<S> {
 
     /// Pretends that `step` was done. A file that is gone stays gone.
     pub fn apply(&mut self, world: &World<'_>, step: &Move) -> Result<(), S::Error> {
-        if let Some(file) = self.file(step.file)? {
-            self.put(world.after(&file, step))?;
+        if let Some(before) = self.file(step.file)? {
+            self.replace(Some(&before), world.after(&before, step));
         }
         Ok(())
     }
@@ -81,14 +81,19 @@ impl<S: Snapshot> Overlay<S> {
     /// Pretends that the catalogue has `file` in this shape: a later use, fewer tombstones, or no
     /// replicas and members at all for one that was deleted.
     pub fn put(&mut self, file: File) -> Result<(), S::Error> {
-        if let Some(before) = self.file(file.id)? {
-            self.usage.subtract(&before);
-            self.account(&before, -1);
+        let before = self.file(file.id)?;
+        self.replace(before.as_ref(), file);
+        Ok(())
+    }
+
+    fn replace(&mut self, before: Option<&File>, file: File) {
+        if let Some(before) = before {
+            self.usage.subtract(before);
+            self.account(before, -1);
         }
         self.usage.add(&file);
         self.account(&file, 1);
         self.changed.insert(file.id, file);
-        Ok(())
     }
 
     /// The scope's live files by the stores that have them, given those of the base.
@@ -110,7 +115,8 @@ impl<S: Snapshot> Overlay<S> {
             match replica.state {
                 ReplicaState::Present => self.account_present(file, store, sign),
                 ReplicaState::Missing | ReplicaState::Corrupt => {
-                    self.marked.entry(store).or_default().change(file.size, sign);
+                    let size = if replica.state == ReplicaState::Missing { 0 } else { file.size };
+                    self.marked.entry((store, replica.state)).or_default().change(size, sign);
                 }
                 ReplicaState::Writing | ReplicaState::Deleting => {}
             }
@@ -233,17 +239,35 @@ impl<S: Snapshot> Snapshot for Overlay<S> {
         )
     }
 
-    fn live_files_of_scope(
+    fn missing_files(
         &self,
         scope: ScopeId,
+        store: StoreId,
+        after: Option<FileId>,
+        limit: usize,
+    ) -> Result<Vec<File>, S::Error> {
+        let belongs = |f: &File| f.is_live_in(scope) && !f.is_present(store);
+        self.merge(
+            after,
+            |after| self.base.missing_files(scope, store, after, limit),
+            |f| f.id,
+            |after, end| self.changed_by_id(after, end, limit, belongs),
+            limit,
+        )
+    }
+
+    fn marked_files(
+        &self,
+        state: ReplicaState,
+        store: StoreId,
         after: Option<FileId>,
         limit: usize,
     ) -> Result<Vec<File>, S::Error> {
         self.merge(
             after,
-            |after| self.base.live_files_of_scope(scope, after, limit),
+            |after| self.base.marked_files(state, store, after, limit),
             |f| f.id,
-            |after, end| self.changed_by_id(after, end, limit, |f| f.is_live_in(scope)),
+            |after, end| self.changed_by_id(after, end, limit, |f| f.state(store) == Some(state)),
             limit,
         )
     }
@@ -274,9 +298,9 @@ impl<S: Snapshot> Snapshot for Overlay<S> {
         Ok(live.less(present).apply(self.base.missing_count(scope, store)?))
     }
 
-    fn marked_count(&self, store: StoreId) -> Result<Count, S::Error> {
-        let delta = self.marked.get(&store).copied().unwrap_or_default();
-        Ok(delta.apply(self.base.marked_count(store)?))
+    fn marked_count(&self, state: ReplicaState, store: StoreId) -> Result<Count, S::Error> {
+        let delta = self.marked.get(&(store, state)).copied().unwrap_or_default();
+        Ok(delta.apply(self.base.marked_count(state, store)?))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::usage::Usage;
 use crate::domain::Count;
-use crate::domain::{File, FileId, ScopeId, StoreId, Timestamp};
+use crate::domain::{File, FileId, ReplicaState, ScopeId, StoreId, Timestamp};
 
 /// A consistent picture of files, replicas and counters at one moment.
 ///
@@ -28,10 +28,22 @@ pub trait Snapshot {
         limit: usize,
     ) -> Result<Vec<File>, Self::Error>;
 
-    /// Files with a live entry in the scope, in id order, ids above `after`.
-    fn live_files_of_scope(
+    /// Files with a live entry in the scope and no present replica in the store, in id order, ids
+    /// above `after`: those that `missing_count` counts.
+    fn missing_files(
         &self,
         scope: ScopeId,
+        store: StoreId,
+        after: Option<FileId>,
+        limit: usize,
+    ) -> Result<Vec<File>, Self::Error>;
+
+    /// Files whose replica in the store is in `state`, which is not `Present`, in id order, ids above
+    /// `after`.
+    fn marked_files(
+        &self,
+        state: ReplicaState,
+        store: StoreId,
         after: Option<FileId>,
         limit: usize,
     ) -> Result<Vec<File>, Self::Error>;
@@ -52,8 +64,9 @@ pub trait Snapshot {
     /// Files with a live entry in the scope and no present replica in the store.
     fn missing_count(&self, scope: ScopeId, store: StoreId) -> Result<Count, Self::Error>;
 
-    /// Missing and corrupt replica rows of the store.
-    fn marked_count(&self, store: StoreId) -> Result<Count, Self::Error>;
+    /// Replica rows of the store in `state`, which is `Missing` or `Corrupt`. Missing ones count no
+    /// bytes.
+    fn marked_count(&self, state: ReplicaState, store: StoreId) -> Result<Count, Self::Error>;
 }
 
 /// A reference sees what its target sees.
@@ -81,13 +94,24 @@ impl<S: Snapshot> Snapshot for &S {
         (**self).files_of_store(store, after, limit)
     }
 
-    fn live_files_of_scope(
+    fn missing_files(
         &self,
         scope: ScopeId,
+        store: StoreId,
         after: Option<FileId>,
         limit: usize,
     ) -> Result<Vec<File>, S::Error> {
-        (**self).live_files_of_scope(scope, after, limit)
+        (**self).missing_files(scope, store, after, limit)
+    }
+
+    fn marked_files(
+        &self,
+        state: ReplicaState,
+        store: StoreId,
+        after: Option<FileId>,
+        limit: usize,
+    ) -> Result<Vec<File>, S::Error> {
+        (**self).marked_files(state, store, after, limit)
     }
 
     fn least_used(
@@ -107,7 +131,7 @@ impl<S: Snapshot> Snapshot for &S {
         (**self).missing_count(scope, store)
     }
 
-    fn marked_count(&self, store: StoreId) -> Result<Count, S::Error> {
-        (**self).marked_count(store)
+    fn marked_count(&self, state: ReplicaState, store: StoreId) -> Result<Count, S::Error> {
+        (**self).marked_count(state, store)
     }
 }

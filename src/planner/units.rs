@@ -10,7 +10,7 @@ use super::snapshot::Snapshot;
 use super::usage::Usage;
 use super::world::World;
 use crate::domain::Count;
-use crate::domain::{Drain, File, Link, ScopeId, StoreId};
+use crate::domain::{Drain, File, Link, ReplicaState, ScopeId, StoreId};
 
 /// One policy of one link, or one store's limit or clean-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,18 +78,23 @@ pub(super) fn is_idle<S: Snapshot>(
     if unit.phase != Phase::CleanUp {
         return Ok(waiting(unit, snapshot, world, usage)?.is_zero());
     }
-    if !snapshot.marked_count(unit.store)?.is_zero() {
-        return Ok(false);
-    }
-    // A residual replica belongs to a scope that does not link the store; most stores have none.
-    for scope in world.topology.scopes.keys() {
-        if world.link(*scope, unit.store).is_none()
-            && !snapshot.link_count(*scope, unit.store)?.is_zero()
-        {
-            return Ok(false);
+    let corrupt = snapshot.marked_count(ReplicaState::Corrupt, unit.store)?;
+    Ok(corrupt.is_zero() && !has_residual(snapshot, world, unit.store)?)
+}
+
+/// Whether some scope has files in the store and does not link it: only such a scope has residual
+/// replicas, and most stores have none.
+pub(super) fn has_residual<S: Snapshot>(
+    snapshot: &S,
+    world: &World<'_>,
+    store: StoreId,
+) -> Result<bool, S::Error> {
+    for scope in world.topology.scopes.keys().filter(|s| world.link(**s, store).is_none()) {
+        if !snapshot.link_count(*scope, store)?.is_zero() {
+            return Ok(true);
         }
     }
-    Ok(true)
+    Ok(false)
 }
 
 /// What the unit has before it at most; for a limit, the excess in bytes.

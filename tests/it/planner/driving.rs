@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 
-use hayloft::domain::{File, FileId, ScopeId, StoreId, Timestamp};
+use hayloft::domain::{File, FileId, ReplicaState, ScopeId, StoreId, Timestamp};
 use hayloft::planner::{
     Action, Batch, Cause, Count, Driver, MoveResult, Phase, Report, Snapshot, Usage, ahead,
 };
@@ -310,13 +310,24 @@ impl Snapshot for Paged<'_> {
         self.count(self.model.files_of_store(store, after, limit))
     }
 
-    fn live_files_of_scope(
+    fn missing_files(
         &self,
         scope: ScopeId,
+        store: StoreId,
         after: Option<FileId>,
         limit: usize,
     ) -> Result<Vec<File>, Infallible> {
-        self.count(self.model.live_files_of_scope(scope, after, limit))
+        self.count(self.model.missing_files(scope, store, after, limit))
+    }
+
+    fn marked_files(
+        &self,
+        state: ReplicaState,
+        store: StoreId,
+        after: Option<FileId>,
+        limit: usize,
+    ) -> Result<Vec<File>, Infallible> {
+        self.count(self.model.marked_files(state, store, after, limit))
     }
 
     fn least_used(
@@ -336,8 +347,8 @@ impl Snapshot for Paged<'_> {
         self.model.missing_count(scope, store)
     }
 
-    fn marked_count(&self, store: StoreId) -> Result<Count, Infallible> {
-        self.model.marked_count(store)
+    fn marked_count(&self, state: ReplicaState, store: StoreId) -> Result<Count, Infallible> {
+        self.model.marked_count(state, store)
     }
 }
 

@@ -144,13 +144,24 @@ impl Snapshot for Model {
         Ok(self.page(after, limit, |f| f.replica(store).is_some()))
     }
 
-    fn live_files_of_scope(
+    fn missing_files(
         &self,
         scope: ScopeId,
+        store: StoreId,
         after: Option<FileId>,
         limit: usize,
     ) -> Result<Vec<File>, Infallible> {
-        Ok(self.page(after, limit, |f| f.is_live_in(scope)))
+        Ok(self.page(after, limit, |f| f.is_live_in(scope) && !f.is_present(store)))
+    }
+
+    fn marked_files(
+        &self,
+        state: ReplicaState,
+        store: StoreId,
+        after: Option<FileId>,
+        limit: usize,
+    ) -> Result<Vec<File>, Infallible> {
+        Ok(self.page(after, limit, |f| f.state(store) == Some(state)))
     }
 
     fn least_used(
@@ -173,10 +184,9 @@ impl Snapshot for Model {
         Ok(self.count(|f| f.is_live_in(scope) && !f.is_present(store)))
     }
 
-    fn marked_count(&self, store: StoreId) -> Result<Count, Infallible> {
-        let marked = |f: &File| {
-            matches!(f.state(store), Some(ReplicaState::Missing | ReplicaState::Corrupt))
-        };
-        Ok(self.count(marked))
+    fn marked_count(&self, state: ReplicaState, store: StoreId) -> Result<Count, Infallible> {
+        let Count { files, bytes } = self.count(|f| f.state(store) == Some(state));
+        let is_missing = state == ReplicaState::Missing;
+        Ok(Count::new(files, if is_missing { 0 } else { bytes }))
     }
 }

@@ -142,7 +142,13 @@ fn assert_same_answers(base: &Model, overlay: &Overlay<&Model>, model: &Model) {
         assert_eq!(overlay.file(*id), model.file(*id));
     }
     for store in model.topology.stores.keys() {
-        assert_eq!(overlay.marked_count(*store), model.marked_count(*store));
+        for state in [ReplicaState::Missing, ReplicaState::Corrupt] {
+            assert_eq!(overlay.marked_count(state, *store), model.marked_count(state, *store));
+            assert_eq!(
+                pages(|last| overlay.marked_files(state, *store, last.map(|f: &File| f.id), 3)),
+                pages(|last| model.marked_files(state, *store, last.map(|f: &File| f.id), 3)),
+            );
+        }
         assert_eq!(
             pages(|last| overlay.files_of_store(*store, last.map(|f: &File| f.id), 3)),
             pages(|last| model.files_of_store(*store, last.map(|f: &File| f.id), 3)),
@@ -155,16 +161,17 @@ fn assert_same_answers(base: &Model, overlay: &Overlay<&Model>, model: &Model) {
         for scope in model.topology.scopes.keys() {
             assert_eq!(overlay.link_count(*scope, *store), model.link_count(*scope, *store));
             assert_eq!(overlay.missing_count(*scope, *store), model.missing_count(*scope, *store));
+            let after = |last: Option<&File>| last.map(|f| f.id);
+            assert_eq!(
+                pages(|last| overlay.missing_files(*scope, *store, after(last), 3)),
+                pages(|last| model.missing_files(*scope, *store, after(last), 3)),
+            );
         }
     }
     for scope in model.topology.scopes.keys() {
         let mut foreseen = overlay.held(*scope, held(base, *scope));
         foreseen.retain(|_, count| !count.is_zero());
         assert_eq!(foreseen, held(model, *scope));
-        assert_eq!(
-            pages(|last| overlay.live_files_of_scope(*scope, last.map(|f: &File| f.id), 3)),
-            pages(|last| model.live_files_of_scope(*scope, last.map(|f: &File| f.id), 3)),
-        );
     }
 }
 
