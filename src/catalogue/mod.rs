@@ -17,7 +17,6 @@ mod ledger;
 mod open;
 mod records;
 mod rehearsal;
-mod rows;
 mod snapshot;
 mod tables;
 #[cfg(test)]

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition};
 
 use super::counters::{Counter, STATES, state_code};
-use super::rows::Rows;
 use super::{AuditRecord, CatalogueError, Session, Token, records, tables};
 use crate::api::{Count, Run};
 use crate::domain::{
@@ -96,13 +95,11 @@ impl Snapshot {
         Ok(page)
     }
 
-    /// The files of `ids`, those that are gone left out. Ascending ids are quicker.
     fn files_of(&self, ids: Vec<FileId>) -> Result<Vec<File>, CatalogueError> {
         let files = self.table(tables::FILES)?;
-        let mut rows = Rows::of(&files);
         let mut found = Vec::with_capacity(ids.len());
         for id in ids {
-            if let Some(bytes) = rows.get(id.0)? {
+            if let Some(bytes) = files.get(id.0)? {
                 found.push(self.decode(id, bytes.value())?);
             }
         }
@@ -148,8 +145,7 @@ impl Snapshot {
     }
 
     /// Files with a live entry in `scope` and no present replica in `store`, oldest first, each once.
-    /// Both sides are in the order of ids: the indices are merged, and only files that are missing
-    /// are read.
+    /// Only files that are missing are read: the rows of both indices are a tenth of a file's.
     pub fn missing_files(
         &self,
         scope: ScopeId,
@@ -158,7 +154,6 @@ impl Snapshot {
         limit: usize,
     ) -> Result<Vec<File>, CatalogueError> {
         let (here, there) = (self.table(tables::SCOPE_FILES)?, self.table(tables::STORE_FILES)?);
-        let mut replicas = Rows::of(&there);
         let from = after.map_or(0, |id| id.0 + 1);
         let mut ids: Vec<FileId> = Vec::new();
         let mut last = None;
@@ -167,7 +162,7 @@ impl Snapshot {
             if last.replace(id) == Some(id) {
                 continue;
             }
-            let state = replicas.get((store.0, id))?.map(|v| v.value());
+            let state = there.get((store.0, id))?.map(|v| v.value());
             if state != Some(state_code(ReplicaState::Present)) {
                 ids.push(FileId(id));
                 if ids.len() == limit {
