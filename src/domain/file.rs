@@ -107,8 +107,8 @@ pub struct File {
     pub replicas: Vec<Replica>,
     /// Sorted by scope, at most one per scope, none with both counts 0.
     pub members: Vec<Member>,
-    /// The run that last removed a replica of this file, and the stores it removed it from: in
-    /// that run the file is not copied back there (SPEC 7).
+    /// The run that last removed a replica of this file, and the stores it removed it from, sorted:
+    /// in that run the file is not copied back there (SPEC 7).
     pub departed: Option<(u64, Vec<StoreId>)>,
 }
 
@@ -173,8 +173,8 @@ impl File {
     pub fn depart(&mut self, run: u64, store: StoreId) {
         match &mut self.departed {
             Some((r, stores)) if *r == run => {
-                if !stores.contains(&store) {
-                    stores.push(store);
+                if let Err(at) = stores.binary_search(&store) {
+                    stores.insert(at, store);
                 }
             }
             other => *other = Some((run, vec![store])),

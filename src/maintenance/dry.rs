@@ -230,14 +230,14 @@ impl Sink {
 struct Sketch<'a> {
     view: &'a View,
     scene: &'a Scene,
-    overlay: Overlay<&'a View>,
+    overlay: Overlay<'a, &'a View>,
     run: Run,
     sink: Sink,
 }
 
 impl<'a> Sketch<'a> {
     fn new(view: &'a View, scene: &'a Scene, keep: Keep) -> Result<Self, CatalogueError> {
-        let overlay = Overlay::new(view)?;
+        let overlay = Overlay::new(view, scene.world())?;
         Ok(Self { view, scene, overlay, run: dry(scene.now), sink: Sink::new(keep) })
     }
 
@@ -305,7 +305,7 @@ impl<'a> Sketch<'a> {
                 return Err(CatalogueError::Closed);
             }
             for step in &batch.moves {
-                self.overlay.apply(&world, step)?;
+                self.overlay.apply(step)?;
                 self.sink.take(step, topology);
             }
             driver.executed(&vec![MoveResult::Done; batch.moves.len()]);

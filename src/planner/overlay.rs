@@ -1,7 +1,10 @@
 //! A snapshot in which planned moves are done already: the dry run's catalogue.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound::{Excluded, Included, Unbounded};
+use std::ops::Bound::{Excluded, Unbounded};
+
+use roaring::RoaringTreemap;
 
 use super::driver::Driver;
 use super::plan::{Move, MoveResult, Plan};
@@ -11,15 +14,22 @@ use super::world::World;
 use crate::domain::Count;
 use crate::domain::{File, FileId, ReplicaState, ScopeId, StoreId, Timestamp};
 
-/// A base snapshot plus changed files. Its memory grows with the files that change, as does the
-/// list of moves that a dry run answers with.
+/// A base snapshot and what moves change of it. A move costs a bit or two: a plan may have as many
+/// moves as there are files.
 #[derive(Debug)]
-pub struct Overlay<S> {
+pub struct Overlay<'w, S> {
     base: S,
+    world: World<'w>,
     usage: Usage,
-    changed: BTreeMap<FileId, File>,
-    /// (store, last use, id) of changed files with a present replica.
-    by_use: BTreeSet<(StoreId, Timestamp, FileId)>,
+    /// Files that had another shape than the base's before the first move.
+    put: BTreeMap<FileId, File>,
+    /// Files that were copied into each store, and those that left it since: nothing comes back to a
+    /// store that it has left in the same run.
+    arrived: BTreeMap<StoreId, RoaringTreemap>,
+    left: BTreeMap<StoreId, RoaringTreemap>,
+    /// Of each store that was asked for its least used files: those that arrived, and those in
+    /// another shape.
+    by_use: RefCell<BTreeMap<StoreId, BTreeSet<(Timestamp, FileId)>>>,
     links: BTreeMap<(ScopeId, StoreId), Delta>,
     /// Live files by scope, and those of them with a present replica by link: what is missing is the
     /// difference.
@@ -54,14 +64,18 @@ impl Delta {
     }
 }
 
-impl<S: Snapshot> Overlay<S> {
-    pub fn new(base: S) -> Result<Self, S::Error> {
+impl<'w, S: Snapshot> Overlay<'w, S> {
+    /// The base as it is. All moves are made in `world`.
+    pub fn new(base: S, world: World<'w>) -> Result<Self, S::Error> {
         let usage = base.usage()?;
         Ok(Self {
             base,
+            world,
             usage,
-            changed: BTreeMap::new(),
-            by_use: BTreeSet::new(),
+            put: BTreeMap::new(),
+            arrived: BTreeMap::new(),
+            left: BTreeMap::new(),
+            by_use: RefCell::default(),
             links: BTreeMap::new(),
             live: BTreeMap::new(),
             live_present: BTreeMap::new(),
@@ -71,29 +85,53 @@ impl<S: Snapshot> Overlay<S> {
     }
 
     /// Pretends that `step` was done. A file that is gone stays gone.
-    pub fn apply(&mut self, world: &World<'_>, step: &Move) -> Result<(), S::Error> {
-        if let Some(before) = self.file(step.file)? {
-            self.replace(Some(&before), world.after(&before, step));
+    pub fn apply(&mut self, step: &Move) -> Result<(), S::Error> {
+        let Some(before) = self.file(step.file)? else { return Ok(()) };
+        self.replace(Some(&before), &self.world.after(&before, step));
+        let by_use = self.by_use.get_mut();
+        let key = (before.last_used, before.id);
+        if let Some(to) = step.to {
+            self.arrived.entry(to).or_default().insert(before.id.0);
+            by_use.entry(to).and_modify(|keys| _ = keys.insert(key));
+        }
+        if let Some(from) = step.leaves() {
+            self.left.entry(from).or_default().insert(before.id.0);
+            by_use.entry(from).and_modify(|keys| _ = keys.remove(&key));
         }
         Ok(())
     }
 
     /// Pretends that the catalogue has `file` in this shape: a later use, fewer tombstones, or no
-    /// replicas and members at all for one that was deleted.
+    /// replicas and members at all for one that was deleted. Comes before all moves.
     pub fn put(&mut self, file: File) -> Result<(), S::Error> {
-        let before = self.file(file.id)?;
-        self.replace(before.as_ref(), file);
+        debug_assert!(self.arrived.is_empty() && self.left.is_empty(), "moves come later");
+        self.replace(self.file(file.id)?.as_ref(), &file);
+        self.put.insert(file.id, file);
+        self.by_use.get_mut().clear();
         Ok(())
     }
 
-    fn replace(&mut self, before: Option<&File>, file: File) {
+    fn replace(&mut self, before: Option<&File>, after: &File) {
         if let Some(before) = before {
             self.usage.subtract(before);
             self.account(before, -1);
         }
-        self.usage.add(&file);
-        self.account(&file, 1);
-        self.changed.insert(file.id, file);
+        self.usage.add(after);
+        self.account(after, 1);
+    }
+
+    /// The file after its moves.
+    fn moved(&self, mut file: File) -> File {
+        let of_this = |ids: &RoaringTreemap| ids.contains(file.id.0);
+        let arrived: Vec<_> = self.arrived.iter().filter(|(_, ids)| of_this(ids)).collect();
+        let left: Vec<_> = self.left.iter().filter(|(_, ids)| of_this(ids)).collect();
+        for (store, _) in arrived {
+            self.world.arrive(&mut file, *store);
+        }
+        for (store, _) in left {
+            self.world.leave(&mut file, *store);
+        }
+        file
     }
 
     /// The scope's live files by the stores that have them, given those of the base.
@@ -130,12 +168,6 @@ impl<S: Snapshot> Overlay<S> {
     }
 
     fn account_present(&mut self, file: &File, store: StoreId, sign: i64) {
-        let key = (store, file.last_used, file.id);
-        if sign > 0 {
-            self.by_use.insert(key);
-        } else {
-            self.by_use.remove(&key);
-        }
         for member in &file.members {
             let link = (member.scope, store);
             self.links.entry(link).or_default().change(file.size, sign);
@@ -145,23 +177,26 @@ impl<S: Snapshot> Overlay<S> {
         }
     }
 
-    /// Merges a page of the base with the changed files that belong between `after` and its end.
+    /// A page of the base after `after` as it is after all moves, and the `others` that belong
+    /// between there and the end of the page.
     fn merge<K: Ord + Copy>(
         &self,
-        after: Option<K>,
-        fetch: impl Fn(Option<K>) -> Result<Vec<File>, S::Error>,
-        key: impl Fn(&File) -> K,
-        changed: impl Fn(Option<K>, Option<K>) -> Vec<File>,
+        mut after: Option<K>,
         limit: usize,
+        key: impl Fn(&File) -> K,
+        fetch: impl Fn(Option<K>) -> Result<Vec<File>, S::Error>,
+        others: impl Fn(Option<K>, Option<K>) -> Result<Vec<File>, S::Error>,
+        belongs: impl Fn(&File) -> bool,
     ) -> Result<Vec<File>, S::Error> {
-        let mut after = after;
         loop {
             let page = fetch(after)?;
             let end = page.last().map(&key);
-            let mut merged = changed(after, end);
-            merged.extend(page.into_iter().filter(|f| !self.changed.contains_key(&f.id)));
+            let mut merged = others(after, end)?;
+            let page = page.into_iter().filter(|f| !self.put.contains_key(&f.id));
+            merged.extend(page.map(|f| self.moved(f)).filter(&belongs));
             if end.is_none() || !merged.is_empty() {
-                merged.sort_by_key(|f| key(f));
+                merged.sort_by_key(&key);
+                merged.dedup_by_key(|f| f.id);
                 merged.truncate(limit);
                 return Ok(merged);
             }
@@ -169,44 +204,79 @@ impl<S: Snapshot> Overlay<S> {
         }
     }
 
-    fn changed_by_id(
+    /// The same in the order of ids, where the base's page may lack files of `more`.
+    fn merge_by_id(
         &self,
         after: Option<FileId>,
-        end: Option<FileId>,
         limit: usize,
+        fetch: impl Fn(Option<FileId>) -> Result<Vec<File>, S::Error>,
+        more: Option<&RoaringTreemap>,
         belongs: impl Fn(&File) -> bool,
-    ) -> Vec<File> {
-        self.changed
-            .range((after.map_or(Unbounded, Excluded), Unbounded))
-            .map(|(_, f)| f)
-            .take_while(|f| end.is_none_or(|end| f.id <= end))
-            .filter(|f| belongs(f))
-            .take(limit)
-            .cloned()
-            .collect()
+    ) -> Result<Vec<File>, S::Error> {
+        let others = |after: Option<FileId>, end: Option<FileId>| {
+            let put = self.put.range((after.map_or(Unbounded, Excluded), Unbounded));
+            let more = more.into_iter().flat_map(|ids| {
+                let mut ids = ids.iter();
+                ids.advance_to(after.map_or(0, |id| id.0 + 1));
+                ids.map(FileId)
+            });
+            let is_within = |id: &FileId| end.is_none_or(|end| *id <= end);
+            let mut found =
+                self.some(put.map(|(id, _)| *id).take_while(is_within), limit, &belongs)?;
+            found.extend(self.some(more.take_while(is_within), limit, &belongs)?);
+            Ok(found)
+        };
+        self.merge(after, limit, |f| f.id, fetch, others, &belongs)
     }
 
-    fn changed_by_use(
+    /// The first `limit` of the files that belong.
+    fn some(
+        &self,
+        ids: impl Iterator<Item = FileId>,
+        limit: usize,
+        belongs: impl Fn(&File) -> bool,
+    ) -> Result<Vec<File>, S::Error> {
+        let mut found = Vec::new();
+        for id in ids {
+            if found.len() == limit {
+                break;
+            }
+            found.extend(self.file(id)?.filter(&belongs));
+        }
+        Ok(found)
+    }
+
+    /// Files that arrived in the store or were put into it, between `after` and `end`.
+    fn others_by_use(
         &self,
         store: StoreId,
         after: Option<(Timestamp, FileId)>,
         end: Option<(Timestamp, FileId)>,
         limit: usize,
-    ) -> Vec<File> {
-        let start = after
-            .map_or(Included((store, Timestamp(i64::MIN), FileId(0))), |(used, id)| {
-                Excluded((store, used, id))
-            });
-        self.by_use
-            .range((start, Unbounded))
-            .take_while(|(s, used, id)| *s == store && end.is_none_or(|e| (*used, *id) <= e))
-            .take(limit)
-            .filter_map(|(_, _, id)| self.changed.get(id).cloned())
-            .collect()
+    ) -> Result<Vec<File>, S::Error> {
+        if !self.by_use.borrow().contains_key(&store) {
+            let keys = self.keys_by_use(store)?;
+            self.by_use.borrow_mut().insert(store, keys);
+        }
+        let by_use = self.by_use.borrow();
+        let keys = by_use.get(&store).into_iter();
+        let keys = keys.flat_map(|k| k.range((after.map_or(Unbounded, Excluded), Unbounded)));
+        let ids = keys.take_while(|key| end.is_none_or(|end| **key <= end)).map(|(_, id)| *id);
+        self.some(ids, limit, |f| f.is_present(store))
+    }
+
+    fn keys_by_use(&self, store: StoreId) -> Result<BTreeSet<(Timestamp, FileId)>, S::Error> {
+        let arrived = self.arrived.get(&store).into_iter().flatten().map(FileId);
+        let mut keys = BTreeSet::new();
+        for id in arrived.chain(self.put.keys().copied()) {
+            let file = self.file(id)?.filter(|f| f.is_present(store));
+            keys.extend(file.map(|f| (f.last_used, f.id)));
+        }
+        Ok(keys)
     }
 }
 
-impl<S: Snapshot> Snapshot for Overlay<S> {
+impl<S: Snapshot> Snapshot for Overlay<'_, S> {
     type Error = S::Error;
 
     fn usage(&self) -> Result<Usage, S::Error> {
@@ -218,10 +288,11 @@ impl<S: Snapshot> Snapshot for Overlay<S> {
     }
 
     fn file(&self, id: FileId) -> Result<Option<File>, S::Error> {
-        match self.changed.get(&id) {
-            Some(file) => Ok(Some(file.clone())),
-            None => self.base.file(id),
-        }
+        let file = match self.put.get(&id) {
+            Some(file) => Some(file.clone()),
+            None => self.base.file(id)?,
+        };
+        Ok(file.map(|file| self.moved(file)))
     }
 
     fn files_of_store(
@@ -230,12 +301,12 @@ impl<S: Snapshot> Snapshot for Overlay<S> {
         after: Option<FileId>,
         limit: usize,
     ) -> Result<Vec<File>, S::Error> {
-        self.merge(
+        self.merge_by_id(
             after,
-            |after| self.base.files_of_store(store, after, limit),
-            |f| f.id,
-            |after, end| self.changed_by_id(after, end, limit, |f| f.replica(store).is_some()),
             limit,
+            |after| self.base.files_of_store(store, after, limit),
+            self.arrived.get(&store),
+            |f| f.replica(store).is_some(),
         )
     }
 
@@ -246,13 +317,12 @@ impl<S: Snapshot> Snapshot for Overlay<S> {
         after: Option<FileId>,
         limit: usize,
     ) -> Result<Vec<File>, S::Error> {
-        let belongs = |f: &File| f.is_live_in(scope) && !f.is_present(store);
-        self.merge(
+        self.merge_by_id(
             after,
-            |after| self.base.missing_files(scope, store, after, limit),
-            |f| f.id,
-            |after, end| self.changed_by_id(after, end, limit, belongs),
             limit,
+            |after| self.base.missing_files(scope, store, after, limit),
+            self.left.get(&store),
+            |f| f.is_live_in(scope) && !f.is_present(store),
         )
     }
 
@@ -263,12 +333,13 @@ impl<S: Snapshot> Snapshot for Overlay<S> {
         after: Option<FileId>,
         limit: usize,
     ) -> Result<Vec<File>, S::Error> {
-        self.merge(
+        self.merge_by_id(
             after,
-            |after| self.base.marked_files(state, store, after, limit),
-            |f| f.id,
-            |after, end| self.changed_by_id(after, end, limit, |f| f.state(store) == Some(state)),
             limit,
+            |after| self.base.marked_files(state, store, after, limit),
+            // No move marks a replica.
+            None,
+            |f| f.state(store) == Some(state),
         )
     }
 
@@ -280,10 +351,11 @@ impl<S: Snapshot> Snapshot for Overlay<S> {
     ) -> Result<Vec<File>, S::Error> {
         self.merge(
             after,
-            |after| self.base.least_used(store, after, limit),
-            |f| (f.last_used, f.id),
-            |after, end| self.changed_by_use(store, after, end, limit),
             limit,
+            |f| (f.last_used, f.id),
+            |after| self.base.least_used(store, after, limit),
+            |after, end| self.others_by_use(store, after, end, limit),
+            |f| f.is_present(store),
         )
     }
 
@@ -305,12 +377,13 @@ impl<S: Snapshot> Snapshot for Overlay<S> {
 }
 
 /// Plans a whole run against the overlay, as if every move succeeded.
-pub fn plan_all<S: Snapshot>(mut overlay: Overlay<S>, world: &World<'_>) -> Result<Plan, S::Error> {
+pub fn plan_all<S: Snapshot>(mut overlay: Overlay<'_, S>) -> Result<Plan, S::Error> {
+    let world = overlay.world;
     let mut driver = Driver::new();
     let mut moves = Vec::new();
-    while let Some(batch) = driver.next(&overlay, world)? {
+    while let Some(batch) = driver.next(&overlay, &world)? {
         for step in &batch.moves {
-            overlay.apply(world, step)?;
+            overlay.apply(step)?;
         }
         driver.executed(&vec![MoveResult::Done; batch.moves.len()]);
         moves.extend(batch.moves);

@@ -72,17 +72,21 @@ impl<'a> World<'a> {
             self.arrive(&mut file, to);
         }
         if let Some(from) = step.leaves() {
-            if self.deferred.contains(&from) {
-                file.set_state(from, ReplicaState::Deleting);
-            } else {
-                file.drop_replica(from);
-            }
-            file.depart(self.run, from);
+            self.leave(&mut file, from);
         }
         file
     }
 
-    fn arrive(&self, file: &mut File, store: StoreId) {
+    pub(super) fn leave(&self, file: &mut File, store: StoreId) {
+        if self.deferred.contains(&store) {
+            file.set_state(store, ReplicaState::Deleting);
+        } else {
+            file.drop_replica(store);
+        }
+        file.depart(self.run, store);
+    }
+
+    pub(super) fn arrive(&self, file: &mut File, store: StoreId) {
         file.put_replica(Replica {
             store,
             state: ReplicaState::Present,

@@ -38,8 +38,8 @@ impl Model {
 
     /// What a dry run answers now.
     pub fn dry_run(&self) -> Plan {
-        let Ok(overlay) = Overlay::new(self);
-        let Ok(plan) = plan_all(overlay, &self.world());
+        let Ok(overlay) = Overlay::new(self, self.world());
+        let Ok(plan) = plan_all(overlay);
         plan
     }
 

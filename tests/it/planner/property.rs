@@ -118,9 +118,9 @@ fn assert_excess_is_told(
 
 /// The overlay with all moves applied answers as the model that has executed them.
 fn assert_overlay_agrees(before: &Model, moves: &[Move], after: &Model) {
-    let Ok(mut overlay) = Overlay::new(before);
+    let Ok(mut overlay) = Overlay::new(before, before.world());
     for step in moves {
-        let Ok(()) = overlay.apply(&before.world(), step);
+        let Ok(()) = overlay.apply(step);
     }
     assert_same_answers(before, &overlay, after);
 }
@@ -135,7 +135,7 @@ fn held(model: &Model, scope: ScopeId) -> BTreeMap<Vec<StoreId>, Count> {
 }
 
 /// `overlay` stands on `base`.
-fn assert_same_answers(base: &Model, overlay: &Overlay<&Model>, model: &Model) {
+fn assert_same_answers(base: &Model, overlay: &Overlay<'_, &Model>, model: &Model) {
     assert_eq!(overlay.usage(), model.usage());
     assert_eq!(overlay.newest(), model.newest());
     for id in model.files.keys() {
@@ -284,7 +284,7 @@ fn an_overlay_of_changed_files_answers_like_a_catalogue_that_has_them() {
     for_random_bytes(BYTES / 2, |dice| {
         let model = instance(dice);
         let mut changed = model.clone();
-        let Ok(mut overlay) = Overlay::new(&model);
+        let Ok(mut overlay) = Overlay::new(&model, model.world());
         for file in changed.files.values_mut() {
             match dice.below(5) {
                 0 => file.last_used = file.last_used.after(Duration::from_hours(30)),
