@@ -210,5 +210,5 @@ async fn issue(
 }
 
 fn sign_in_url(app: &App, secret: &str) -> String {
-    format!("{}/signin?token={secret}", app.config.base_url())
+    format!("{}/signin?token={secret}", app.base_url())
 }
