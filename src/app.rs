@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 pub use crate::catalogue::Rehearsal;
 use crate::catalogue::{Catalogue, CatalogueError, Options};
@@ -86,9 +87,16 @@ pub struct App {
     pub started_at: Timestamp,
     /// True when there was no catalogue before.
     pub created: bool,
+    /// Where the server listens: known once it does, other than `listen` for port 0.
+    pub address: OnceLock<SocketAddr>,
 }
 
 impl App {
+    /// Where this instance is reached, without a slash at the end.
+    pub fn base_url(&self) -> String {
+        self.config.base_url(*self.address.get().unwrap_or(&self.config.listen))
+    }
+
     /// Opens the instance in `config.data_dir`, creates it when it is new, and finishes what a
     /// crash left.
     pub async fn open(config: Arc<Config>, role: Role) -> Result<Arc<Self>, OpenError> {
@@ -116,8 +124,16 @@ impl App {
             transfer.begin_serving().await?;
         }
         let maintenance = Maintenance::new(Arc::clone(&transfer), Arc::clone(&config));
-        let app =
-            Arc::new(Self { config, role, catalogue, transfer, maintenance, started_at, created });
+        let app = Arc::new(Self {
+            config,
+            role,
+            catalogue,
+            transfer,
+            maintenance,
+            started_at,
+            created,
+            address: OnceLock::new(),
+        });
         ops::bootstrap(&app).await?;
         Ok(app)
     }

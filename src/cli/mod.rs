@@ -75,9 +75,11 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
 }
 
 async fn run(arguments: Vec<OsString>) -> ExitCode {
+    // Where the words cannot be parsed, this is all that is known.
+    let json = arguments.iter().take_while(|word| *word != "--").any(|word| word == "--json");
     let cli = match Cli::read(arguments) {
         Ok(cli) => cli,
-        Err(e) => return usage(&e),
+        Err(e) => return usage(&e, json),
     };
     let output = Output { json: cli.global.json, verbose: cli.global.verbose };
     match execute(cli, output).await {
@@ -91,11 +93,29 @@ async fn run(arguments: Vec<OsString>) -> ExitCode {
 }
 
 /// Help and version go to standard output and are no error; wrong usage is 2.
-fn usage(e: &clap::Error) -> ExitCode {
+fn usage(e: &clap::Error, json: bool) -> ExitCode {
+    if json && e.use_stderr() {
+        eprint_problem(&Problem {
+            kind: "wrong-usage".to_owned(),
+            title: "Wrong usage".to_owned(),
+            status: 0,
+            detail: complaint(e),
+            extra: serde_json::Map::new(),
+        });
+        return ExitCode::from(2);
+    }
     match e.print() {
         Ok(()) => ExitCode::from(u8::try_from(e.exit_code()).unwrap_or(2)),
         Err(_) => ExitCode::FAILURE,
     }
+}
+
+/// What is wrong, without the usage and the hints for people.
+fn complaint(e: &clap::Error) -> String {
+    let text = e.render().to_string();
+    let text = text.split("\n\nUsage:").next().unwrap_or_default();
+    let text = text.split("\n\nFor more information").next().unwrap_or_default();
+    text.trim_start_matches("error: ").trim().to_owned()
 }
 
 async fn execute(cli: Cli, output: Output) -> Result<Ended> {
@@ -166,8 +186,12 @@ fn report(e: &anyhow::Error, output: Output) {
             extra: serde_json::Map::new(),
         },
     };
-    match serde_json::to_string(&problem) {
+    eprint_problem(&problem);
+}
+
+fn eprint_problem(problem: &Problem) {
+    match serde_json::to_string(problem) {
         Ok(text) => eprintln!("{text}"),
-        Err(_) => eprintln!("error: {e:#}"),
+        Err(_) => eprintln!("error: {}", problem.detail),
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use toml::{Table, Value};
 
 use super::{Config, ConfigError, Tls};
+use crate::domain::plain_types;
 
 /// Letters by which a name may differ from a setting's and be taken for a slip of the pen. What is further
 /// away belongs to somebody else: a script, or Kubernetes, which names the services around a container.
@@ -104,7 +105,7 @@ fn made<'a>(
         insert(&mut table, &one.keys, one.value.clone());
     }
     // The parser's other words would repeat the value, which may hold a secret.
-    table.try_into().map_err(|e: toml::de::Error| e.message().to_owned())
+    table.try_into().map_err(|e: toml::de::Error| plain_types(e.message()))
 }
 
 fn insert(table: &mut Table, keys: &[String], value: Value) {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use toml::Table;
 
 use super::{Config, environment, values};
+use crate::domain::plain_types;
 
 /// Read when no file is named; its absence means built-in values.
 pub const DEFAULT_FILE: &str = "/etc/hayloft/config.toml";
@@ -72,7 +73,7 @@ impl Config {
             ));
         }
         if let Some(url) = &self.public_url {
-            values::check_url(url).map_err(|e| format!("public_url: {url:?} is {e}"))?;
+            values::check_base_url(url).map_err(|e| format!("public_url: {e}"))?;
         }
         let concurrency = self.maintenance.concurrency;
         if !(1..=64).contains(&concurrency) {
@@ -137,10 +138,11 @@ fn read(file: &Path) -> Result<Table, ConfigError> {
 /// Line, key and what is wrong. The parser's own words would repeat the line, which may hold a
 /// secret.
 fn located(text: &str, e: &toml::de::Error) -> String {
-    let Some(span) = e.span() else { return e.message().to_owned() };
+    let problem = plain_types(e.message());
+    let Some(span) = e.span() else { return problem };
     let before = text.get(..span.start).unwrap_or(text);
     let number = before.matches('\n').count() + 1;
     let line = text.lines().nth(number - 1).unwrap_or_default();
     let key = line.split('=').next().unwrap_or_default().trim();
-    format!("line {number}, {key}: {}", e.message())
+    format!("line {number}, {key}: {problem}")
 }

@@ -20,6 +20,7 @@ pub use values::{Schedule, Window};
 pub struct Config {
     /// Holds `hayloft.redb`, `spool/`, and the default local store under `store/`. Absolute.
     pub data_dir: PathBuf,
+    #[serde(deserialize_with = "values::address")]
     pub listen: SocketAddr,
     /// Absolute, and short enough for a socket address.
     pub admin_socket: PathBuf,
@@ -272,17 +273,17 @@ impl Config {
         self.data_dir.join("store")
     }
 
-    /// Where this instance is reached, without a slash at the end: `public_url`, else an address
-    /// that works on this machine.
-    pub fn base_url(&self) -> String {
+    /// Where this instance is reached that listens on `address`, without a slash at the end:
+    /// `public_url`, else an address that works on this machine.
+    pub fn base_url(&self, address: SocketAddr) -> String {
         if let Some(url) = &self.public_url {
             return url.clone();
         }
         let scheme = if self.tls.is_some() { "https" } else { "http" };
-        if self.listen.ip().is_unspecified() {
-            format!("{scheme}://localhost:{}", self.listen.port())
+        if address.ip().is_unspecified() {
+            format!("{scheme}://localhost:{}", address.port())
         } else {
-            format!("{scheme}://{}", self.listen)
+            format!("{scheme}://{address}")
         }
     }
 

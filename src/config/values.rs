@@ -1,6 +1,7 @@
 //! Values of the configuration as people write them. Every error says what is allowed.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -234,6 +235,15 @@ pub mod window {
     }
 }
 
+pub fn address<'de, D: Deserializer<'de>>(d: D) -> Result<SocketAddr, D::Error> {
+    let Text(text) = Text::deserialize(d)?;
+    text.parse().map_err(|_| {
+        de::Error::custom(format!(
+            "{text:?} is not an address and a port: write \"127.0.0.1:8700\", \"0.0.0.0:8700\" or \"[::]:8700\""
+        ))
+    })
+}
+
 pub fn log_level<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
     let text = String::deserialize(d)?;
     crate::logging::filter(&text).map_err(de::Error::custom)?;
@@ -257,6 +267,18 @@ pub fn without_secrets(url: &str) -> String {
         Ok(url) => format!("{}://{}/…", url.scheme(), url.host_str().unwrap_or_default()),
         Err(_) => "…".to_owned(),
     }
+}
+
+/// Checks that `text` is a URL that the rest of a link can be put behind.
+pub fn check_base_url(text: &str) -> Result<(), String> {
+    check_url(text).map_err(|e| format!("{text:?} is {e}"))?;
+    // What is behind the @ or the ? may be secret and is not repeated.
+    if text.contains(['@', '?', '#']) {
+        return Err("a URL with a user, a query or a fragment cannot be continued: write \
+                    https://HOST or https://HOST:PORT"
+            .to_owned());
+    }
+    Ok(())
 }
 
 /// Checks that `text` is the URL of a web server.

@@ -21,4 +21,4 @@ pub use policy::{Drain, Link, Policy, PolicyError};
 pub use store::{BackendConfig, Checksum, Credentials, LocalConfig, S3Config, ServeMode, Store};
 pub use time::{Timestamp, parse_duration};
 pub use topology::{Scope, Topology};
-pub use units::{ByteSize, Count, SizeError, parse_limit, plural};
+pub use units::{ByteSize, Count, SizeError, parse_limit, plain_types, plural};

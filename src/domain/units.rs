@@ -114,6 +114,17 @@ pub fn plural(count: u64, noun: &str) -> String {
     format!("{count} {noun}{end}")
 }
 
+/// What a parser says about a number, without the names of this program's types.
+pub fn plain_types(message: &str) -> String {
+    let types = [
+        ("expected usize", "expected a whole number from 0 on"),
+        ("expected u64", "expected a whole number from 0 on"),
+        ("expected i32", "expected a whole number of at most 32 bits"),
+    ];
+    let plain = |text: String, (ours, theirs): (&str, &str)| text.replace(ours, theirs);
+    types.into_iter().fold(message.to_owned(), plain)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

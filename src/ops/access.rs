@@ -58,6 +58,16 @@ impl Actor {
         }
     }
 
+    /// `Forbidden` unless the actor is admin of the instance or of a scope.
+    pub fn require_some_admin(&self) -> Result<(), OpError> {
+        match self.grant {
+            Grant::Role { role: Role::Admin, .. } => Ok(()),
+            Grant::Role { .. } | Grant::Anonymous => {
+                Err(OpError::Forbidden("this needs an admin token".to_owned()))
+            }
+        }
+    }
+
     /// `Forbidden` unless the actor has at least `role` in `scope`.
     pub fn require(&self, role: Role, scope: ScopeId) -> Result<(), OpError> {
         if self.may(role, scope) {

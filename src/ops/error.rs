@@ -10,6 +10,10 @@ pub enum OpError {
     #[error("there is no {what} {name:?}")]
     NotFound { what: &'static str, name: String },
     #[error(
+        "scope {scope} does not link {store}: `hayloft scope manage {scope} add-store {store}` does"
+    )]
+    NotLinked { scope: String, store: String },
+    #[error(
         "no run is at work: `hayloft vacuum` starts one, `hayloft vacuum history` lists past ones"
     )]
     NoRun,
@@ -54,6 +58,7 @@ impl OpError {
             Self::Field { field, .. } => Some(field),
             Self::Refused { extra, .. } => extra.get("field").and_then(Value::as_str),
             Self::NotFound { .. }
+            | Self::NotLinked { .. }
             | Self::NoRun
             | Self::Invalid(_)
             | Self::Store { .. }

@@ -63,8 +63,8 @@ fn pair(
 }
 
 fn not_linked(topology: &Topology, scope: ScopeId, store: StoreId) -> OpError {
-    let name = format!("{} in scope {}", topology.store_name(store), topology.scope_name(scope));
-    OpError::not_found("link to store", name)
+    let (scope, store) = names_of(topology, scope, store);
+    OpError::NotLinked { scope, store }
 }
 
 /// Links a store to a scope (`add-store`).
@@ -360,11 +360,16 @@ fn residual(topology: &Topology, tally: &Tally<'_>, link: &Link, grace: Duration
         .filter(|l| l.scope != link.scope)
         .map(|l| topology.scope_name(l.scope))
         .collect();
-    let unless = if others.is_empty() {
-        String::new()
-    } else {
-        format!(", but for those that {} has there", names(others))
-    };
+    let mut kept = Vec::new();
+    if !others.is_empty() {
+        kept.push(format!("those that {} has there", names(others)));
+    }
+    // The vacuum never removes a last readable replica: with force there may be such.
+    if !tally.unreadable_without(link.store).is_zero() {
+        kept.push("those that have no other home".to_owned());
+    }
+    let unless =
+        if kept.is_empty() { String::new() } else { format!(", but for {}", kept.join(" and ")) };
     let notice = (files.files > 0).then(|| {
         format!(
             "{} ({}) of scope {scope} in {store} will be removed by the vacuum in {} h{unless}; link the store \

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::audit::Change;
-use super::{Actor, Grant, OpError, find_scope};
+use super::{Actor, OpError, find_scope};
 use crate::api::{Role, SignInLink, TokenCreate, TokenCreated, TokenView};
 use crate::app::App;
 use crate::catalogue::{Session, SessionKind, Token};
@@ -29,7 +29,7 @@ pub fn digest_of_secret(secret: &str) -> Digest {
 
 /// Tokens by creation; a scope admin sees those of the scope.
 pub async fn list(app: &Arc<App>, actor: &Actor) -> Result<Vec<TokenView>, OpError> {
-    require_some_admin(actor)?;
+    actor.require_some_admin()?;
     let settings = app.catalogue.settings();
     let mut tokens: Vec<&Token> =
         settings.tokens.values().filter(|t| manages(actor, t.scope)).collect();
@@ -50,15 +50,6 @@ fn view(topology: &Topology, token: &Token) -> TokenView {
     }
 }
 
-fn require_some_admin(actor: &Actor) -> Result<(), OpError> {
-    match actor.grant {
-        Grant::Role { role: Role::Admin, .. } => Ok(()),
-        Grant::Role { .. } | Grant::Anonymous => {
-            Err(OpError::Forbidden("this needs an admin token".to_owned()))
-        }
-    }
-}
-
 /// Whether the actor may manage tokens of that reach.
 fn manages(actor: &Actor, scope: Option<ScopeId>) -> bool {
     match scope {
@@ -73,7 +64,7 @@ pub async fn create(
     actor: &Actor,
     request: &TokenCreate,
 ) -> Result<TokenCreated, OpError> {
-    require_some_admin(actor)?;
+    actor.require_some_admin()?;
     let name = check_name(&request.name)?;
     let life = request.expires.as_deref().map(parse_duration).transpose();
     let life = life.map_err(|e| OpError::field_invalid("expires", format!("expires: {e}")))?;
@@ -144,7 +135,7 @@ fn check_name(name: &str) -> Result<String, OpError> {
 
 /// Ends a token.
 pub async fn revoke(app: &Arc<App>, actor: &Actor, id: &str) -> Result<(), OpError> {
-    require_some_admin(actor)?;
+    actor.require_some_admin()?;
     let settings = app.catalogue.settings();
     // Whoever may not see a token is told that there is none.
     let token = settings.tokens.get(id).filter(|t| manages(actor, t.scope));
@@ -219,5 +210,5 @@ async fn issue(
 }
 
 fn sign_in_url(app: &App, secret: &str) -> String {
-    format!("{}/signin?token={secret}", app.config.base_url())
+    format!("{}/signin?token={secret}", app.base_url())
 }

@@ -272,6 +272,9 @@ impl From<OpError> for Failure {
                 };
                 Self::new(StatusCode::NOT_FOUND, &kind, detail)
             }
+            OpError::NotLinked { .. } => {
+                Self::new(StatusCode::NOT_FOUND, "unknown-link-to-store", detail)
+            }
             OpError::NoRun => Self::new(StatusCode::NOT_FOUND, "unknown-run", detail),
             OpError::Invalid(_) => Self::invalid("invalid-request", detail),
             OpError::Field { field, .. } => {

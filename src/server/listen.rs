@@ -74,6 +74,7 @@ impl Server {
             }
         };
         let address = port.local_addr()?;
+        app.address.get_or_init(|| address);
         tracing::debug!(%address, tls = tls.is_some(), "bound");
         Ok(Self(Arc::new(Listening {
             site: Site::new(app),

@@ -53,7 +53,7 @@ fn facts(app: &App, address: SocketAddr, link: Option<SignInLink>) -> Welcome {
         local_store: config.local_store(),
         admin_socket: config.admin_socket.clone(),
         address,
-        page: format!("{}/", config.base_url()),
+        page: format!("{}/", app.base_url()),
         local_name: config.public_url.is_none() && config.listen.ip().is_unspecified(),
         exposed: config.tls.is_none() && !config.listen.ip().is_loopback(),
         link,

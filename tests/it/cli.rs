@@ -288,6 +288,54 @@ fn under_json_an_error_is_a_problem_document_on_standard_error() {
 }
 
 #[test]
+fn under_json_wrong_usage_is_a_problem_document_too() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let config = dir.path().join("config.toml");
+    std::fs::write(&config, "").expect("write");
+    for (line, said) in [
+        ("--json scope create true", "\"true\" is not a valid name"),
+        ("scope list --json --colour", "--colour"),
+        ("--json scope manage s edit-store local", "nothing to change"),
+    ] {
+        let out = hayloft(&config, line);
+        assert_eq!((out.status.code(), out.stdout.len()), (Some(2), 0), "{line}");
+        let problem: hayloft::api::Problem =
+            serde_json::from_slice(&out.stderr).expect("a problem document");
+        assert_eq!(problem.kind, "wrong-usage");
+        assert!(problem.detail.contains(said), "{}", problem.detail);
+        assert!(!problem.detail.contains("Usage:"), "{}", problem.detail);
+    }
+    let help = hayloft(&config, "--json scope --help");
+    assert!(help.status.success() && text(&help.stdout).contains("Usage:"));
+}
+
+#[test]
+fn a_variable_that_is_empty_counts_as_not_set() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let config = dir.path().join("config.toml");
+    std::fs::write(&config, format!("data_dir = {:?}\n", dir.path().join("data"))).expect("write");
+    let config = config.display().to_string();
+    let run = |words: &[&str], config: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hayloft"));
+        command.args(words).env("HAYLOFT_CONFIG", config).env("HAYLOFT_SERVER", "");
+        command.env_remove("HAYLOFT_TOKEN").output().expect("run hayloft")
+    };
+    for (words, variable) in [
+        (vec!["--config", &config, "check-config"], ""),
+        (vec!["check-config", "--config", &config], ""),
+        (vec!["check-config"], config.as_str()),
+        (vec!["--config", &config, "check-config"], "/nonexistent"),
+    ] {
+        let out = run(&words, variable);
+        assert_eq!(out.status.code(), Some(0), "{words:?} {variable:?} {}", text_of(&out));
+        let data = dir.path().join("data").display().to_string();
+        assert!(text_of(&out).contains(&data), "{words:?} {variable:?} {}", text_of(&out));
+    }
+    // Who gives the option has to give a file.
+    assert_eq!(run(&["--config", "", "check-config"], &config).status.code(), Some(1));
+}
+
+#[test]
 fn completions_and_manual_pages_are_made() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let config = dir.path().join("config.toml");

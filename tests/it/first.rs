@@ -3,6 +3,7 @@
 mod provider;
 mod terminal;
 
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -77,6 +78,26 @@ async fn in_a_journal_the_first_start_says_the_same_in_lines() {
     assert!(log.contains(&link), "{log}");
     instance.start().await;
     assert_eq!(instance.log().matches("signin?token=").count(), 1);
+}
+
+#[test]
+fn links_have_the_port_that_the_system_chose_for_port_0() {
+    let instance = Instance::new("");
+    let mut server = instance.command();
+    server.arg("serve").env("HAYLOFT_LISTEN", "127.0.0.1:0").stderr(Stdio::piped());
+    let mut server = server.spawn().expect("a server");
+    let log = BufReader::new(server.stderr.take().expect("its log"));
+    let mut lines = log.lines().map(|line| line.expect("UTF-8"));
+    let listening = lines.find(|line| line.contains("listening")).expect("it listens");
+    let address = listening.split("address=").nth(1).and_then(|rest| rest.split(' ').next());
+    let page = format!("http://{}/", address.expect("an address"));
+    assert!(!page.ends_with(":0/") && listening.contains(&page), "{listening}");
+    let first = lines.find(|line| line.contains("sign in once at")).expect("a link");
+    let again = instance.ok(&["token", "link"])["url"].to_string();
+    server.kill().and_then(|()| server.wait()).expect("it ends");
+    for link in [first, again] {
+        assert!(link.contains(&format!("{page}signin?token=")), "{link}");
+    }
 }
 
 fn plain(instance: &Instance, args: &[&str]) -> (i32, String, String) {

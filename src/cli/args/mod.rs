@@ -8,6 +8,7 @@ mod values;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
@@ -46,7 +47,8 @@ impl Cli {
     /// Parses, and refuses what the derived parser cannot: clap would count the global options too
     /// if the options of `vacuum` were declared to exclude its subcommands.
     pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
-        let cli = Self::try_parse_from(arguments)?;
+        let mut cli = Self::try_parse_from(arguments)?;
+        cli.global.forget_what_is_empty();
         match cli.command.complaint() {
             Some((path, kind, why)) => Err(error_of(path, kind, why)),
             None => Ok(cli),
@@ -58,7 +60,8 @@ impl Cli {
 #[command(next_help_heading = "Options of every command")]
 pub struct Global {
     /// Configuration file [default: /etc/hayloft/config.toml if it exists, else built-in values]
-    #[arg(long, global = true, value_name = "FILE", env = "HAYLOFT_CONFIG")]
+    #[arg(long, global = true, value_name = "FILE", env = "HAYLOFT_CONFIG",
+          value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub config: Option<PathBuf>,
     /// Base URL of a remote server, instead of the admin socket
     #[arg(long, global = true, value_name = "URL", env = "HAYLOFT_SERVER")]
@@ -72,6 +75,19 @@ pub struct Global {
     /// Say more: the moves of a run, the log of a command that works without a server
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
+}
+
+impl Global {
+    /// A variable that is set to nothing counts as not set; an option that is given has to say something.
+    fn forget_what_is_empty(&mut self) {
+        let is_empty = |name| std::env::var_os(name).is_some_and(|value| value.is_empty());
+        if is_empty("HAYLOFT_CONFIG") {
+            self.config.take_if(|config| config.as_os_str().is_empty());
+        }
+        if is_empty("HAYLOFT_SERVER") {
+            self.server.take_if(|server| server.is_empty());
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::api::PolicyChange;
-use crate::domain::{Policy, parse_duration, parse_limit};
+use crate::domain::{Policy, parse_duration, parse_limit, plain_types};
 
 /// A priority, or `none`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,8 +50,9 @@ impl FromStr for PolicyArg {
 
 impl PolicyArg {
     /// The change that leads to this policy from whatever stands.
-    pub fn as_change(&self) -> Result<PolicyChange, serde_json::Error> {
-        let policy: Policy = serde_json::from_str(&self.0)?;
+    pub fn as_change(&self) -> Result<PolicyChange, String> {
+        let policy: Policy =
+            serde_json::from_str(&self.0).map_err(|e| plain_types(&e.to_string()))?;
         Ok(PolicyChange {
             populate: Some(policy.populate),
             drain: Some(policy.drain),

@@ -1,6 +1,6 @@
 //! `hayloft scope …`
 
-use anyhow::{Context, Result};
+use anyhow::{Result, anyhow};
 
 use crate::api::{LinkChange, LinkView, PolicyChange, ScopeChange, ScopeCreate, ScopeView};
 use crate::cli::Ended;
@@ -81,7 +81,9 @@ fn linked(answer: &Answer, sentence: &str, output: Output) -> Result<()> {
 /// The request that the options mean.
 pub fn link_change(args: &LinkArgs, force: bool) -> Result<LinkChange> {
     let policy = match &args.policy {
-        Some(policy) => policy.as_change().context("the policy cannot be taken")?,
+        Some(policy) => {
+            policy.as_change().map_err(|e| anyhow!("the policy cannot be taken: {e}"))?
+        }
         None => PolicyChange {
             populate: flag(args.populate, args.no_populate),
             drain: drain(args),

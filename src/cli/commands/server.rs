@@ -99,7 +99,7 @@ fn greet(welcome: &Welcome, global: &Global, log: &Log) {
 pub fn program(global: &Global) -> String {
     match &global.config {
         // From the environment it reaches the commands too.
-        Some(config) if std::env::var_os("HAYLOFT_CONFIG").is_none() => {
+        Some(config) if std::env::var_os("HAYLOFT_CONFIG").is_none_or(|file| file.is_empty()) => {
             format!("hayloft --config {}", super::super::local::quoted(&config.to_string_lossy()))
         }
         _ => "hayloft".to_owned(),

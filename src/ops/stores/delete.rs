@@ -160,14 +160,14 @@ fn way_out(topology: &Topology, store: &Store, links: &[&Link]) -> String {
                 is over."
             .to_owned();
     }
-    let commands: Vec<String> = scopes
-        .iter()
-        .map(|s| format!("`hayloft scope manage {s} edit-store {name} --read-only --drain`"))
-        .collect();
+    let for_each = |change: &str| {
+        let command = |s: &String| format!("`hayloft scope manage {s} {change}`");
+        scopes.iter().map(command).collect::<Vec<_>>().join(" and ")
+    };
     format!(
-        "Say {}, then `hayloft vacuum`, then `hayloft scope manage {} remove-store {name}`.",
-        commands.join(" and "),
-        scopes[0]
+        "Say {}, then `hayloft vacuum`, then {}.",
+        for_each(&format!("edit-store {name} --read-only --drain")),
+        for_each(&format!("remove-store {name}"))
     )
 }
 

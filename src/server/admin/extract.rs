@@ -4,9 +4,11 @@ use axum::body::to_bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::super::errors::Failure;
+use crate::domain::plain_types;
 use crate::ops::Actor;
 
 /// Largest body of a request: thousands of workspaces.
@@ -75,6 +77,11 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Input<T> {
     }
 }
 
+/// The input of what has no settings.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
+
 /// A JSON array.
 pub struct InputList<T>(pub Vec<T>);
 
@@ -86,7 +93,11 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for InputList<T> {
     }
 }
 
+/// The body. Only admins send one here: what others send is not even read.
 async fn whole(request: Request) -> Result<axum::body::Bytes, Failure> {
+    if let Some(actor) = request.extensions().get::<Actor>() {
+        actor.require_some_admin()?;
+    }
     to_bytes(request.into_body(), LARGEST_BODY).await.map_err(|_| {
         let detail = format!("the body is incomplete, or larger than {LARGEST_BODY} bytes");
         Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "request-too-large", detail)
@@ -95,6 +106,9 @@ async fn whole(request: Request) -> Result<axum::body::Bytes, Failure> {
 
 fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, Failure> {
     serde_json::from_slice(json).map_err(|e| {
-        Failure::invalid("invalid-request", format!("the JSON body cannot be taken: {e}"))
+        Failure::invalid(
+            "invalid-request",
+            format!("the JSON body cannot be taken: {}", plain_types(&e.to_string())),
+        )
     })
 }

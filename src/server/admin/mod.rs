@@ -14,7 +14,7 @@ mod vacuum;
 
 use super::errors::Failure;
 pub use extract::Names;
-use extract::{Input, InputList, Query, Who};
+use extract::{Input, InputList, Nothing, Query, Who};
 
 pub use openapi::document;
 pub use routes::router;

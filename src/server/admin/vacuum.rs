@@ -14,7 +14,7 @@ use tokio::sync::watch::Receiver;
 use utoipa::{IntoParams, ToSchema};
 
 use super::openapi::Errors;
-use super::{Answer, Failure, Input, Names, Query, Who};
+use super::{Answer, Failure, Input, Names, Nothing, Query, Who};
 use crate::api::{
     ChangePreview, Preview, ReconcileReport, Run, SweepReport, SweepRequest, VerifyReport,
     VerifyRequest,
@@ -89,12 +89,14 @@ pub async fn list(State(app): State<Arc<App>>, Who(actor): Who) -> Answer<Json<V
     Ok(Json(vacuum::list(&app, &actor).await?))
 }
 
-/// Starts a run. 409 `run-in-progress` has its number in `run`.
+/// Starts a run; the body is empty. 409 `run-in-progress` has its number in `run`.
 #[utoipa::path(post, path = "/api/v1/vacuum/runs", tag = "vacuum",
     responses((status = 202, body = Run), Errors))]
 pub async fn start(
     State(app): State<Arc<App>>,
     Who(actor): Who,
+    // Who asks for a dry run here must not get a real one.
+    Input(Nothing {}): Input<Nothing>,
 ) -> Answer<(StatusCode, Json<Run>)> {
     Ok((StatusCode::ACCEPTED, Json(vacuum::start(&app, &actor).await?)))
 }

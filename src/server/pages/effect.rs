@@ -91,6 +91,7 @@ impl Effect {
             Ok(previewed) => Self::Seen(Box::new(seen(&previewed.before, &previewed.after))),
             Err(
                 error @ (OpError::NotFound { .. }
+                | OpError::NotLinked { .. }
                 | OpError::Invalid(_)
                 | OpError::Field { .. }
                 | OpError::Refused { .. }

@@ -72,7 +72,7 @@ impl Pair {
         ops::find_store(&settings.topology, &store)?;
         let link = match ops::links::show(app, &visit.actor, &scope, &store).await {
             Ok(link) => Some(link),
-            Err(OpError::NotFound { .. }) => None,
+            Err(OpError::NotLinked { .. }) => None,
             Err(error) => return Err(error.into()),
         };
         Ok(Self { scope, store, link })

@@ -54,6 +54,26 @@ async fn admins_of_a_scope_see_and_manage_that_scope_only() {
 }
 
 #[tokio::test]
+async fn who_may_not_is_told_so_whatever_the_body_says() {
+    let house = House::new().await;
+    let cases = [
+        (Method::POST, "scopes"),
+        (Method::POST, "stores"),
+        (Method::POST, "tokens"),
+        (Method::POST, "verify"),
+        (Method::POST, "import/workspaces"),
+        (Method::PATCH, "stores/local"),
+    ];
+    for (method, path) in cases {
+        for body in [json!({}), json!({"colour": 1}), json!([])] {
+            let (full, reader) = (format!("/api/v1/{path}"), actor(Role::Write, None));
+            let answer = house.ask_as(reader, method.clone(), &full, Some(body)).await;
+            answer.refused(403, "forbidden");
+        }
+    }
+}
+
+#[tokio::test]
 async fn tokens_are_shown_once_and_kept_as_digests() {
     let house = House::new().await;
     house.scope("a", &[]).await;

@@ -149,6 +149,11 @@ async fn remove_store_is_refused_when_the_other_replica_is_write_only() {
     let answer = house.delete("scopes/s/stores/local").await;
     assert_eq!((&answer.body["files"], &answer.body["bytes"]), (&json!(1), &json!(1000)));
     assert!(answer.refused(409, "files-would-be-unreadable").contains("--drain"));
+    // With force the last replica stays where it is, and is not said to go.
+    let forced = house.delete("scopes/s/stores/local?force=true").await;
+    let notice = &forced.headers["hayloft-notice"];
+    assert!(notice.contains("but for those that have no other home"), "{notice}");
+    house.put("scopes/s/stores/local", json!({"upload_priority": 100})).await.ok();
     // A tombstone protects like an entry.
     house.remove("s", "f").await;
     house.delete("scopes/s/stores/local").await.refused(409, "files-would-be-unreadable");

@@ -45,6 +45,16 @@ fn files_below(dir: &Path) -> Vec<PathBuf> {
 }
 
 #[tokio::test]
+async fn a_run_is_not_started_by_who_asks_for_something_else() {
+    let house = House::new().await;
+    for body in [json!({"dry_run": true}), json!({"moves": false}), json!([])] {
+        house.post("vacuum/runs", body).await.refused(400, "invalid-request");
+    }
+    assert_eq!(house.get("vacuum/runs").await.ok(), json!([]));
+    house.post("vacuum/runs", json!({})).await.ok();
+}
+
+#[tokio::test]
 async fn progress_is_told_as_events_until_the_end() {
     let house = House::new().await;
     house.store("x").await;

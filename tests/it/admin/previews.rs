@@ -56,7 +56,8 @@ async fn a_new_link_can_be_looked_at_before_it_is_made() {
     let change = json!({"policy": {"populate": true}});
     let preview = house.post("scopes/s/stores/y/preview", change).await.ok();
     assert_eq!(preview["after"]["stores"][0]["incoming"]["files"], 5);
-    house.get("scopes/s/stores/y").await.refused(404, "unknown-link-to-store");
+    let detail = house.get("scopes/s/stores/y").await.refused(404, "unknown-link-to-store");
+    assert!(detail.starts_with("scope s does not link y: "), "{detail}");
 }
 
 #[tokio::test]
