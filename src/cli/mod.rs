@@ -75,9 +75,11 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
 }
 
 async fn run(arguments: Vec<OsString>) -> ExitCode {
+    // Asked for before the rest could be understood.
+    let json = arguments.iter().any(|argument| argument == "--json");
     let cli = match Cli::read(arguments) {
         Ok(cli) => cli,
-        Err(e) => return usage(&e),
+        Err(e) => return usage(&e, json),
     };
     let output = Output { json: cli.global.json, verbose: cli.global.verbose };
     match execute(cli, output).await {
@@ -91,8 +93,22 @@ async fn run(arguments: Vec<OsString>) -> ExitCode {
 }
 
 /// Help and version go to standard output and are no error; wrong usage is 2.
-fn usage(e: &clap::Error) -> ExitCode {
-    match e.print() {
+fn usage(e: &clap::Error, json: bool) -> ExitCode {
+    let printed = if json && e.use_stderr() {
+        let text = e.render().to_string();
+        let detail = text.trim().strip_prefix("error: ").unwrap_or(text.trim());
+        print_problem(&Problem {
+            kind: "wrong-usage".to_owned(),
+            title: "Wrong usage".to_owned(),
+            status: 400,
+            detail: detail.to_owned(),
+            extra: serde_json::Map::new(),
+        });
+        Ok(())
+    } else {
+        e.print()
+    };
+    match printed {
         Ok(()) => ExitCode::from(u8::try_from(e.exit_code()).unwrap_or(2)),
         Err(_) => ExitCode::FAILURE,
     }
@@ -166,8 +182,12 @@ fn report(e: &anyhow::Error, output: Output) {
             extra: serde_json::Map::new(),
         },
     };
-    match serde_json::to_string(&problem) {
+    print_problem(&problem);
+}
+
+fn print_problem(problem: &Problem) {
+    match serde_json::to_string(problem) {
         Ok(text) => eprintln!("{text}"),
-        Err(_) => eprintln!("error: {e:#}"),
+        Err(_) => eprintln!("error: {}", problem.detail),
     }
 }

@@ -285,6 +285,14 @@ fn under_json_an_error_is_a_problem_document_on_standard_error() {
     let problem: hayloft::api::Problem =
         serde_json::from_slice(&out.stderr).expect("a problem document");
     assert!(problem.detail.contains("http://127.0.0.1:9"), "{}", problem.detail);
+    for wrong in ["--json scope create none", "scope list --json --colour", "--json nonsense"] {
+        let out = hayloft(&config, wrong);
+        assert_eq!((out.status.code(), out.stdout.len()), (Some(2), 0), "{wrong}");
+        let problem: hayloft::api::Problem =
+            serde_json::from_slice(&out.stderr).expect("a problem document");
+        assert_eq!(problem.kind, "wrong-usage");
+        assert!(problem.detail.contains("--help"), "{}", problem.detail);
+    }
 }
 
 #[test]
