@@ -26,6 +26,11 @@ fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     Option::<T>::deserialize(d).map(Some)
 }
 
+/// A key that may be left out, but not be null: null is no value of its type.
+fn value<'de, T: Deserialize<'de>, D: Deserializer<'de>>(d: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(d).map(Some)
+}
+
 /// Only an object or null will do: serde's derived structs would take an array too.
 fn object<'de, T: serde::de::DeserializeOwned, D: Deserializer<'de>>(
     d: D,

@@ -14,6 +14,8 @@ pub enum PathError {
     TooLong(usize),
     #[error("the path is not UTF-8 after percent-decoding")]
     NotUtf8,
+    #[error("the path has a % that no two hexadecimal digits follow: write it as %25")]
+    BadEscape,
     #[error("the path contains a control character")]
     ControlCharacter,
     #[error("the path has an empty, '.' or '..' segment, or a slash at its start or end")]
@@ -48,6 +50,13 @@ impl FilePath {
 
     /// Decodes the path part of a URL: percent escapes once, `+` literal (SPEC 4).
     pub fn from_url(raw: &str) -> Result<Self, PathError> {
+        let mut escapes = raw.split('%').skip(1).map(str::as_bytes);
+        let is_whole = |escape: &[u8]| {
+            escape.get(..2).is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit))
+        };
+        if !escapes.all(is_whole) {
+            return Err(PathError::BadEscape);
+        }
         let decoded = percent_encoding::percent_decode_str(raw)
             .decode_utf8()
             .map_err(|_| PathError::NotUtf8)?;

@@ -1,7 +1,7 @@
 //! Executes a batch: copies first, each followed by the removal that completes it, then the
 //! removals that need no copy. Decides nothing: what no longer holds is skipped.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -314,7 +314,7 @@ impl Executor {
         };
         // Each store is waited for by itself, so that who does not answer is known.
         let confirmed = self.transfer.confirm_others(&removal, self.patience).await?;
-        let silent = confirmed.silent.clone();
+        let (silent, troubled) = (confirmed.silent.clone(), confirmed.troubled.clone());
         for other in &silent {
             self.no_answer(Some(*other), &scene.settings);
         }
@@ -356,19 +356,20 @@ impl Executor {
                 tracing::debug!(store = name(), digest = %step.digest, %why, "a removal is skipped");
                 match silent.first() {
                     Some(other) => Ok(self.no_answer(Some(*other), &scene.settings)),
-                    None => self.unconfirmed(step, store, scene),
+                    None => self.unconfirmed(step, store, scene, troubled),
                 }
             }
         }
     }
 
-    /// A replica stays because no other one counts. When a store that has one does not answer, that
-    /// is a failure of that store.
+    /// A replica stays because no other one counts. When a store that has one does not answer, or
+    /// answers with an error, that is a failure of that store.
     fn unconfirmed(
         &self,
         step: &Move,
         leaving: StoreId,
         scene: &Scene,
+        troubled: BTreeMap<StoreId, String>,
     ) -> Result<MoveResult, CatalogueError> {
         let Some(file) = self.transfer.catalogue.snapshot()?.file(step.file)? else {
             return Ok(MoveResult::Skipped);
@@ -382,7 +383,10 @@ impl Executor {
                 let problem = state.problem().unwrap_or("no answer").to_owned();
                 self.failed(Some(store), problem, &scene.settings)
             }
-            None => MoveResult::Skipped,
+            None => match troubled.into_iter().next() {
+                Some((store, problem)) => self.failed(Some(store), problem, &scene.settings),
+                None => MoveResult::Skipped,
+            },
         })
     }
 

@@ -320,7 +320,8 @@ fn subject(scope: &ScopeName, path: &FilePath) -> String {
     format!("scope {scope}, file {}", path.as_str())
 }
 
-/// Brings the newest tombstone of a path back (SPEC 13, 35). Refused when another file stands at the path.
+/// Brings the newest tombstone of a path back (SPEC 13, 35). A file that stands at the path is replaced as
+/// by an upload: it becomes a tombstone itself.
 pub async fn undelete(
     app: &Arc<App>,
     actor: &Actor,
@@ -332,20 +333,19 @@ pub async fn undelete(
     app.catalogue
         .write(move |tx| {
             let scope = find_scope(tx.topology(), &name)?.id;
-            if tx.entry(scope, &path_here)?.is_some() {
-                let detail = format!(
-                    "there is a file at {} in scope {name}: delete or move it first",
-                    path_here.as_str()
-                );
-                return Err(OpError::refused("path-occupied", detail));
-            }
             let Some((id, tombstone)) = tx.tombstone_of(scope, &path_here)? else {
                 return Err(OpError::not_found("deleted file", path_here.as_str()));
             };
+            let mut change = Change::new("file.undelete", subject(&name, &path_here))
+                .after(json!({ "deleted_at": tombstone.deleted_at }));
+            if let Some(entry) = tx.entry(scope, &path_here)?
+                && let Some(file) = tx.file(entry.file)?
+            {
+                change = change.before(json!({ "digest": file.digest, "size": file.size }));
+                tx.remove_entry(scope, &path_here)?;
+            }
             tx.undelete(id, &tombstone)?;
-            Change::new("file.undelete", subject(&name, &path_here))
-                .after(json!({ "deleted_at": tombstone.deleted_at }))
-                .record(tx, &actor)?;
+            change.record(tx, &actor)?;
             Ok(())
         })
         .await?;

@@ -250,9 +250,14 @@ impl Transfer {
     /// Whether the replica is in the store with the right size, asked now. What is proved to be gone
     /// or of another size is marked. Used before anything relies on another replica.
     pub async fn confirm(&self, file: &File, store: StoreId) -> bool {
-        let Ok(open) = self.stores.get(store) else { return false };
+        self.ask_for(file, store).await.is_ok()
+    }
+
+    /// The same, with the reason why it cannot be relied on.
+    pub(super) async fn ask_for(&self, file: &File, store: StoreId) -> Result<(), StoreError> {
+        let open = self.stores.get(store)?;
         let verdict = match open.backend.stat(&file.digest).await {
-            Ok(Some(stat)) if stat.size == file.size => return true,
+            Ok(Some(stat)) if stat.size == file.size => return Ok(()),
             Ok(Some(stat)) => {
                 StoreError::Mismatch(format!("{} bytes instead of {}", stat.size, file.size))
             }
@@ -263,7 +268,7 @@ impl Transfer {
             let store = self.stores.name(store);
             tracing::error!(store, digest = %file.digest, %error, "a replica could not be marked");
         }
-        false
+        Err(verdict)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Giving replicas up: decided in the write transaction, bytes afterwards (SPEC 7).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +46,8 @@ pub struct Confirmed {
     stores: BTreeSet<StoreId>,
     /// Stores that gave no answer in time.
     pub silent: BTreeSet<StoreId>,
+    /// Stores that answered with an error, from which nothing follows about the replica.
+    pub troubled: BTreeMap<StoreId, String>,
 }
 
 impl Transfer {
@@ -106,12 +108,14 @@ impl Transfer {
         let asked = others.filter(|s| *s != removal.store && !removal.unavailable.contains(s));
         let file = &file;
         let asked = asked.map(|store| async move {
-            (store, tokio::time::timeout(patience, self.confirm(file, store)).await)
+            (store, tokio::time::timeout(patience, self.ask_for(file, store)).await)
         });
         for (store, answer) in futures_util::future::join_all(asked).await {
             match answer {
-                Ok(true) => drop(confirmed.stores.insert(store)),
-                Ok(false) => {}
+                Ok(Ok(())) => drop(confirmed.stores.insert(store)),
+                // Marked, and reported with all that are.
+                Ok(Err(StoreError::NotFound | StoreError::Mismatch(_))) => {}
+                Ok(Err(error)) => drop(confirmed.troubled.insert(store, error.to_string())),
                 Err(_) => {
                     let why = format!("no answer for {} s", patience.as_secs());
                     self.stores.report(store, &StoreError::Unavailable(why));

@@ -92,6 +92,27 @@ async fn item_14_a_drain_with_a_twin_transfers_nothing() {
 }
 
 #[tokio::test]
+async fn a_drain_whose_twin_cannot_be_looked_at_is_unmet_and_says_why() {
+    let mut house = House::new();
+    house.store("old").await;
+    let new = house.store("new").await;
+    house.link("s", "old", Some(100), plain()).await;
+    house.link("s", "new", None, plain()).await;
+    let a = house.put("s", "a", 30).await;
+    house.plant("new", a).await;
+    house.link("s", "old", Some(100), drain()).await;
+    new.faulty.inject(Operation::Stat, When::Always, Fault::Failed);
+    let run = house.vacuum().await;
+    assert_eq!(run.outcome, Outcome::Incomplete);
+    assert_eq!(house.places(a), "new old");
+    let error = run.errors.iter().find(|e| e.phase == "drain").expect("an error of the drain");
+    assert_eq!((error.files, error.bytes, error.digests.len()), (1, 30, 1), "{error:?}");
+    new.faulty.heal();
+    is_complete(&house.vacuum().await);
+    assert_eq!(house.places(a), "new");
+}
+
+#[tokio::test]
 async fn item_14_a_named_drain_copies_to_z_although_y_has_a_twin() {
     let mut house = House::new();
     for name in ["x", "y", "z"] {

@@ -120,7 +120,8 @@ pub async fn explain_file(
     Ok(Json(ops::files::explain(&app, &actor, &scope, &path).await?))
 }
 
-/// Brings the newest deleted file of a path back. For writers of the scope too.
+/// Brings the newest deleted or replaced file of a path back; a file that stands there is replaced by it. For writers
+/// of the scope too.
 #[utoipa::path(post, path = "/api/v1/scopes/{scope}/undelete/{path}", tag = "files",
     params(("scope" = ScopeName, Path), ("path" = FilePath, Path, description = "may contain `/`")),
     responses((status = 200, body = FileView), Errors))]

@@ -216,6 +216,9 @@ async fn item_37_unknown_policy_keys_and_wrong_types_are_refused() {
         (r#"{"soft_max_size":-1}"#, "-1"),
         (r#"["populate"]"#, ""),
         ("true", ""),
+        (r#"{"populate":null}"#, "null"),
+        (r#"{"drain":null}"#, "null"),
+        (r#"{"read_only":null,"write_only":null}"#, "null"),
     ];
     for (policy, named) in bad {
         let answer =

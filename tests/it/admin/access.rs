@@ -41,7 +41,7 @@ async fn admins_of_a_scope_see_and_manage_that_scope_only() {
         (&write, Method::GET, "scopes/a", 403),
         (&write, Method::GET, "scopes/a/files/f", 403),
         (&write, Method::GET, "tokens", 403),
-        (&write, Method::POST, "scopes/a/undelete/f", 409),
+        (&write, Method::POST, "scopes/a/undelete/f", 404),
         (&write, Method::POST, "scopes/b/undelete/f", 403),
     ];
     for (actor, method, path, status) in cases {

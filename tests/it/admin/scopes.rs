@@ -105,13 +105,32 @@ async fn a_deleted_file_comes_back_within_its_grace() {
     let shown = house.post("scopes/s/undelete/a%2Fb", Value::Null).await.ok();
     assert_eq!((&shown["path"], &shown["size"]), (&json!("a/b"), &json!(100)));
     assert_eq!(shown["replicas"][0]["state"], "present");
-    house.post("scopes/s/undelete/a/b", Value::Null).await.refused(409, "path-occupied");
-    house.upload("s", "a/b", &bytes(2, 50)).await;
-    house.post("scopes/s/undelete/a/b", Value::Null).await.refused(409, "path-occupied");
+    house.post("scopes/s/undelete/a/b", Value::Null).await.refused(404, "unknown-deleted-file");
     house.remove("s", "a/b").await;
     house.clock.advance(std::time::Duration::from_hours(25));
     house.vacuum().await;
     assert_eq!(house.post("scopes/s/undelete/a/b", Value::Null).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_replaced_file_comes_back_and_what_replaced_it_can_too() {
+    let house = House::new().await;
+    house.scope("s", &[]).await;
+    house.upload("s", "a", &bytes(1, 100)).await;
+    house.upload("s", "a", &bytes(2, 50)).await;
+    let shown = house.post("scopes/s/undelete/a", Value::Null).await.ok();
+    assert_eq!(shown["size"], 100);
+    assert_eq!(house.read("s", "a").await, Ok(bytes(1, 100)));
+    let scope = house.get("scopes/s").await.ok();
+    assert_eq!((&scope["files"], &scope["bytes"]), (&json!(1), &json!(100)));
+    assert_eq!(house.link("s", "local").await["tombstone_bytes"], 50);
+    house.post("scopes/s/undelete/a", Value::Null).await.ok();
+    assert_eq!(house.read("s", "a").await, Ok(bytes(2, 50)));
+    // Each tombstone has the grace of its own deletion.
+    house.clock.advance(std::time::Duration::from_hours(25));
+    assert_eq!(house.vacuum().await["outcome"], "complete");
+    assert_eq!(house.get("stores/local").await.ok()["bytes"], 50);
+    house.post("scopes/s/undelete/a", Value::Null).await.refused(404, "unknown-deleted-file");
 }
 
 #[tokio::test]

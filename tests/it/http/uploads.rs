@@ -107,6 +107,11 @@ async fn paths_are_decoded_once_and_checked() {
         "%FF",
         "a%2F",
         "%2Fa",
+        "a%",
+        "100%/a",
+        "a%2",
+        "a%2gb",
+        "a%+1",
         &too_long,
     ];
     for raw in bad {
