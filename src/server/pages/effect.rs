@@ -35,8 +35,9 @@ pub struct Seen {
     pub rows: Vec<Row>,
     /// Rows that are not shown.
     pub more: usize,
-    /// What the run could not do with the change, and what it only could not do without it.
+    /// What the run could not do with the change alone, with or without it, and without it alone.
     pub problems: Vec<String>,
+    pub standing: Vec<String>,
     pub solved: Vec<String>,
     /// Files that stay where they are for the sake of other scopes.
     pub retained: Count,
@@ -141,12 +142,13 @@ fn seen(before: &Preview, after: &Preview) -> Seen {
         sentence: sentence(&paths),
         rows,
         more,
-        problems: errors_after.iter().map(problem).collect(),
-        solved: errors_before
+        problems: only_in(errors_after, errors_before),
+        standing: errors_after
             .iter()
-            .filter(|old| !errors_after.iter().any(|new| is_same(old, new)))
+            .filter(|new| errors_before.iter().any(|old| is_same(old, new)))
             .map(problem)
             .collect(),
+        solved: only_in(errors_before, errors_after),
         retained: after.run.retained,
         at: after.at,
         is_as_is: false,
@@ -160,6 +162,10 @@ fn row(((path, scope), (before, after)): ((Path, Option<String>), Sides)) -> Row
 
 fn is_same(a: &RunError, b: &RunError) -> bool {
     (&a.phase, &a.scope, &a.store, &a.cause) == (&b.phase, &b.scope, &b.store, &b.cause)
+}
+
+fn only_in(these: &[RunError], those: &[RunError]) -> Vec<String> {
+    these.iter().filter(|this| !those.iter().any(|that| is_same(this, that))).map(problem).collect()
 }
 
 fn problem(error: &RunError) -> String {
