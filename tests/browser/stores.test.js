@@ -75,7 +75,7 @@ test('an S3 store is made, checked, and its secret is shown nowhere', async ({ p
 test('what to do about a bucket that is not reached is told in the words of the form', async ({ page }) => {
   await page.goto('/stores/new?backend=s3');
   await page.getByLabel('Name', { exact: true }).fill('nowhere');
-  await page.getByLabel('Bucket', { exact: true }).fill('browser');
+  await page.getByLabel('Bucket', { exact: true }).fill('elsewhere');
   // Nothing listens there.
   await page.getByLabel('Endpoint', { exact: true }).fill('http://127.0.0.1:1');
   await page.getByLabel('Access key id').fill(s3.key);
