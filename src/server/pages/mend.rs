@@ -35,9 +35,7 @@ pub fn way(command: &str) -> Option<Way> {
         ["hayloft", "vacuum", "show", run] => {
             (format!("/vacuum/runs/{run}"), format!("Look at run {run}"))
         }
-        ["hayloft", "vacuum", "resume"] => {
-            ("/vacuum/runs/current".to_owned(), "Resume it".to_owned())
-        }
+        ["hayloft", "vacuum", "resume"] => ("/vacuum".to_owned(), "Go to the run".to_owned()),
         _ => return None,
     };
     Some(Way { href, label })
@@ -60,7 +58,7 @@ mod tests {
             ("hayloft scope manage media add-store STORE", Some("/scopes/media#h-links")),
             ("hayloft scope manage SCOPE add-store STORE", Some("/scopes")),
             ("hayloft vacuum show 7", Some("/vacuum/runs/7")),
-            ("hayloft vacuum resume", Some("/vacuum/runs/current")),
+            ("hayloft vacuum resume", Some("/vacuum")),
             ("hayloft verify --repair", None),
         ] {
             assert_eq!(way(command).map(|way| way.href).as_deref(), href, "{command}");
