@@ -105,7 +105,7 @@ fn unwell(run: &Run) -> Option<Attention> {
 }
 
 /// The command that mends what a run could not do, as far as its cause tells.
-fn remedy(trouble: &RunError) -> Option<String> {
+pub fn remedy(trouble: &RunError) -> Option<String> {
     let cause = trouble.cause.as_str();
     if let Some(command) = cause.split('`').nth(1) {
         return Some(command.to_owned());

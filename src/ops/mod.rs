@@ -20,7 +20,7 @@ pub mod vacuum;
 pub mod warnings;
 
 mod access;
-mod attention;
+pub mod attention;
 mod bootstrap;
 mod error;
 mod fate;

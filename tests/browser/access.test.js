@@ -18,6 +18,13 @@ test('a token of an instance admin signs in, and signing out ends the session', 
   await tokenField(page).waitFor();
 });
 
+test('the overview of a new instance leads to its first scope', async ({ page }) => {
+  await page.goto('/');
+  await page.getByRole('link', { name: 'Make the first scope' }).click();
+  await page.waitForURL('**/scopes/new');
+  await page.getByRole('heading', { name: 'New scope' }).waitFor();
+});
+
 test('a wrong token is refused beside the field', { signedIn: false }, async ({ page }) => {
   await page.goto('/signin');
   await tokenField(page).fill('hay_not_a_token');

@@ -37,6 +37,10 @@ test("no page is wider than a phone, and the way to every section is on the scre
     await visit(page, address);
     const width = await page.evaluate(() => document.documentElement.scrollWidth);
     if (width > PHONE.width) wide.push(`${address}: ${width} px, for ${await widest(page)}`);
+    // Nor does a table hide its buttons beyond the edge.
+    const tables = await page.locator('.wide').evaluateAll((all) => all
+      .filter((box) => box.scrollWidth > box.clientWidth + 1).map((box) => box.innerText.slice(0, 60)));
+    wide.push(...tables.map((table) => `${address}: the table ${table}`));
   }
   assert.deepEqual(wide, []);
   for (const name of ['Scopes', 'Vacuum', 'Access']) {

@@ -38,6 +38,8 @@ test('what the rules forbid is refused with its reason, and what was typed is ke
   assert.equal(await field.getAttribute('aria-invalid'), 'true');
   assert.equal(await page.getByLabel('Soft limit').inputValue(), '80 parsecs');
   await field.fill('');
+  // The preview says it too, while it is typed.
+  await effect(page).getByText('"80 parsecs" is not a size').waitFor();
   await page.getByLabel('Soft limit').fill('');
   await page.getByLabel('Populate').check();
   await page.getByLabel('Drain').selectOption({ index: 1 });

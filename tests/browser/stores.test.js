@@ -72,6 +72,19 @@ test('an S3 store is made, checked, and its secret is shown nowhere', async ({ p
   assert.ok(!(await page.content()).includes(s3.secret));
 });
 
+test('what to do about a bucket that is not reached is told in the words of the form', async ({ page }) => {
+  await page.goto('/stores/new?backend=s3');
+  await page.getByLabel('Name', { exact: true }).fill('nowhere');
+  await page.getByLabel('Bucket', { exact: true }).fill('elsewhere');
+  // Nothing listens there.
+  await page.getByLabel('Endpoint', { exact: true }).fill('http://127.0.0.1:1');
+  await page.getByLabel('Access key id').fill(s3.key);
+  await page.getByLabel('Secret access key').fill(s3.secret);
+  await page.getByRole('button', { name: 'Create the store' }).click();
+  await page.getByText('correct host and port of Endpoint').first().waitFor();
+  assert.doesNotMatch(await page.locator('main').innerText(), /--endpoint/);
+});
+
 test('the bars are filled in with what the next run would move, and with the time', async ({ page }) => {
   for (const address of ['/', '/stores', '/stores/local']) {
     await page.goto(address);

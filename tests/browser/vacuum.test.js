@@ -110,4 +110,8 @@ test('what a run could not do is told with the store, the files and what to do',
   assert.match(text, /incomplete/);
   assert.match(text, /disk2/);
   await page.getByRole('link', { name: 'disk2' }).first().waitFor();
+  await page.getByText('hayloft store check disk2').first().waitFor();
+  await page.getByRole('link', { name: 'Check disk2' }).first().click();
+  await page.waitForURL('**/stores/disk2#check');
+  await page.getByRole('button', { name: 'Check this store' }).waitFor();
 });

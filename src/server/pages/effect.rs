@@ -35,8 +35,9 @@ pub struct Seen {
     pub rows: Vec<Row>,
     /// Rows that are not shown.
     pub more: usize,
-    /// What the run could not do with the change, and what it only could not do without it.
+    /// What the run could not do with the change alone, with or without it, and without it alone.
     pub problems: Vec<String>,
+    pub standing: Vec<String>,
     pub solved: Vec<String>,
     /// Files that stay where they are for the sake of other scopes.
     pub retained: Count,
@@ -137,17 +138,14 @@ fn seen(before: &Preview, after: &Preview) -> Seen {
     rows.sort_by_key(|row| !row.is_changed());
     let more = rows.len().saturating_sub(ROWS);
     rows.truncate(ROWS);
-    let (errors_before, errors_after) = (&before.run.errors, &after.run.errors);
+    let [problems, standing, solved] = compare(&before.run.errors, &after.run.errors);
     Seen {
         sentence: sentence(&paths),
         rows,
         more,
-        problems: errors_after.iter().map(problem).collect(),
-        solved: errors_before
-            .iter()
-            .filter(|old| !errors_after.iter().any(|new| is_same(old, new)))
-            .map(problem)
-            .collect(),
+        problems,
+        standing,
+        solved,
         retained: after.run.retained,
         at: after.at,
         is_as_is: false,
@@ -159,8 +157,22 @@ fn row(((path, scope), (before, after)): ((Path, Option<String>), Sides)) -> Row
     Row { action, scope, from, to, before, after }
 }
 
+/// What stands in the way with the change alone, with or without it, and without it alone.
+fn compare(before: &[RunError], after: &[RunError]) -> [Vec<String>; 3] {
+    let (standing, new): (Vec<_>, Vec<_>) =
+        after.iter().partition(|new| before.iter().any(|old| is_same(old, new)));
+    let solved = before.iter().filter(|old| !after.iter().any(|new| is_about_same(old, new)));
+    let told = |errors: Vec<&RunError>| errors.into_iter().map(problem).collect();
+    [told(new), told(standing), told(solved.collect())]
+}
+
 fn is_same(a: &RunError, b: &RunError) -> bool {
     (&a.phase, &a.scope, &a.store, &a.cause) == (&b.phase, &b.scope, &b.store, &b.cause)
+}
+
+/// The same work, whatever stands in its way: other figures solve nothing.
+fn is_about_same(a: &RunError, b: &RunError) -> bool {
+    (&a.phase, &a.scope, &a.store) == (&b.phase, &b.scope, &b.store)
 }
 
 fn problem(error: &RunError) -> String {
@@ -238,6 +250,25 @@ mod tests {
 
     fn path(action: MoveAction, from: &str, to: Option<&str>) -> Path {
         (action, Some(from.to_owned()), to.map(str::to_owned))
+    }
+
+    #[test]
+    fn what_stands_in_the_way_is_told_apart_by_whether_the_change_has_to_do_with_it() {
+        let error = |store: &str, cause: &str| RunError {
+            phase: "store-limit".to_owned(),
+            scope: None,
+            store: Some(store.to_owned()),
+            cause: cause.to_owned(),
+            files: 0,
+            bytes: 0,
+            digests: vec![],
+        };
+        let before = [error("nas", "gone"), error("disk", "1 kB over"), error("cold", "full")];
+        let after = [error("nas", "gone"), error("disk", "9 kB over")];
+        let [new, standing, solved] = compare(&before, &after);
+        assert_eq!(new, ["disk: 9 kB over"]);
+        assert_eq!(standing, ["nas: gone"]);
+        assert_eq!(solved, ["cold: full"], "more of the same solves nothing");
     }
 
     #[test]

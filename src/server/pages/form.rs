@@ -110,6 +110,11 @@ impl Form {
         }
     }
 
+    /// What is wrong with its fields, in one line.
+    pub fn wrongs(&self) -> String {
+        self.errors.values().map(String::as_str).collect::<Vec<_>>().join("; ")
+    }
+
     // ---- markup ----
 
     /// What is wrong with the whole form.

@@ -220,7 +220,7 @@ pub async fn effect(
 ) -> Result<Response, Failure> {
     let effect = match link_form::change(&mut form) {
         Some(change) => effect_of(&app, &visit, names, &change).await,
-        None => Effect::Refused("A field is not right yet.".to_owned()),
+        None => Effect::Refused(form.wrongs()),
     };
     effect::shown(&app, effect)
 }

@@ -10,7 +10,7 @@ use super::super::errors::Failure;
 use super::chart;
 use super::frame::{Frame, Section, Visit, render};
 use super::stores_shown::{self, Ahead};
-use super::{places, show};
+use super::{mend, places, show};
 use crate::api::{Attention, Run, Severity, Status, StoreView};
 use crate::app::App;
 use crate::domain::Timestamp;
@@ -25,6 +25,8 @@ struct Page {
     status: Status,
     stores: Vec<StoreRow>,
     ahead: Ahead,
+    /// Nobody made a scope yet.
+    is_new: bool,
 }
 
 /// The stores by themselves, when it is known what the next run would move.
@@ -56,7 +58,8 @@ pub async fn show(State(app): State<Arc<App>>, visit: Visit) -> Result<Response,
     let now = app.catalogue.clock().now();
     let stores = rows(&app, &visit, &ahead, &status.stores).await?;
     let frame = visit.frame(&app, Section::Overview, "Overview");
-    render(&Page { frame, now, status, stores, ahead })
+    let is_new = app.catalogue.settings().topology.scopes.is_empty();
+    render(&Page { frame, now, status, stores, ahead, is_new })
 }
 
 /// The stores once more, as soon as it is known what the next run would move.

@@ -158,13 +158,38 @@ pub fn short(digest: &impl ToString) -> String {
     digest.to_string().chars().take(12).collect()
 }
 
-/// Text with its `code` marked up; commands can be copied. Markup.
+/// What messages name as on a command line, and what it is called in forms. Markup.
+const FIELDS: [(&str, &str); 12] = [
+    ("say --region as ", "give <b>Region</b> as "),
+    ("say --region ", "set <b>Region</b> to "),
+    ("--region", "<b>Region</b>"),
+    ("say --path-style", "tick <b>Path style</b>"),
+    ("--path-style", "<b>Path style</b>"),
+    ("--public-endpoint", "<b>Public endpoint</b>"),
+    ("--endpoint", "<b>Endpoint</b>"),
+    ("--access-key-id", "<b>Access key id</b>"),
+    ("--bucket", "<b>Bucket</b>"),
+    ("by proxy (--serve proxy)", "by proxy (<b>Downloads</b>)"),
+    ("--checksum", "<b>Proof of a write</b>"),
+    ("with --force", "by force"),
+];
+/// A remedy that is a field of the store's page.
+const READ_BACK: &str = "hayloft store manage NAME --checksum readback";
+
+/// Options outside commands as the fields they are here. Markup to markup.
+fn with_fields(text: &str) -> String {
+    FIELDS.iter().fold(text.to_owned(), |text, (option, field)| text.replace(option, field))
+}
+
+/// Text with its `code` marked up; commands can be copied, options are named as the fields of the
+/// page. Markup.
 pub fn with_code(text: &str) -> String {
     let mut markup = String::with_capacity(text.len() + 64);
     for (at, part) in text.split('`').enumerate() {
         let part = escape(part);
         let done = match (at % 2, part.starts_with("hayloft ")) {
-            (0, _) => write!(markup, "{part}"),
+            (0, _) => write!(markup, "{}", with_fields(&part)),
+            (_, true) if part == READ_BACK => write!(markup, "<b>Proof of a write</b>"),
             (_, true) => write!(markup, "<code class=\"command\">{part}</code>"),
             (_, false) => write!(markup, "<code>{part}</code>"),
         };
@@ -236,6 +261,24 @@ mod tests {
             markup,
             "say <code class=\"command\">hayloft status &lt;x&gt;</code> or <code>none</code> &amp; &quot;go&quot;"
         );
+    }
+
+    #[test]
+    fn options_are_the_fields_of_the_page_and_commands_stay() {
+        for (said, markup) in [
+            (
+                "say --region eu-1, and correct --endpoint",
+                "set <b>Region</b> to eu-1, and correct <b>Endpoint</b>",
+            ),
+            ("say --path-style, so that", "tick <b>Path style</b>, so that"),
+            ("first, or repeat with --force", "first, or repeat by force"),
+            (
+                "`hayloft store manage cold --endpoint x`",
+                "<code class=\"command\">hayloft store manage cold --endpoint x</code>",
+            ),
+        ] {
+            assert_eq!(with_code(said), markup);
+        }
     }
 
     #[test]

@@ -225,7 +225,7 @@ pub async fn effect(
 ) -> Result<Response, Failure> {
     let effect = match store_forms::change(&mut form) {
         Some(change) => effect_of(&app, &visit, &name, &change).await,
-        None => Effect::Refused("A field is not right yet.".to_owned()),
+        None => Effect::Refused(form.wrongs()),
     };
     effect::shown(&app, effect)
 }

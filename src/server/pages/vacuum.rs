@@ -15,7 +15,7 @@ use axum::response::Response;
 use super::super::errors::Failure;
 use super::form::Form;
 use super::frame::{Frame, Section, Visit, done, render, see};
-use super::{places, show};
+use super::{mend, places, show};
 use crate::api::{Count, MoveAction, Outcome, Preview, Run};
 use crate::app::App;
 use crate::config::Schedule;

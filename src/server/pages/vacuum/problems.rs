@@ -17,8 +17,8 @@ pub struct Problem {
     pub cause: String,
     /// What to do, where the cause does not say it.
     pub remedy: Option<&'static str>,
-    /// Whether a look at the store may tell more.
-    pub asks_for_check: bool,
+    /// The command that mends it, where the cause does not name it.
+    pub command: Option<String>,
     pub count: Count,
     /// The first files concerned.
     pub files: Vec<(Digest, Option<FileName>)>,
@@ -42,12 +42,23 @@ pub async fn told(
             store: error.store.clone(),
             cause: error.cause.clone(),
             remedy: remedy(&error.phase),
-            asks_for_check: error.phase == "stores" && error.store.is_some(),
+            command: command(error),
             count: Count { files: error.files, bytes: error.bytes },
             files: files.collect(),
         }
     };
     Ok(errors.iter().map(problem).collect())
+}
+
+fn command(error: &RunError) -> Option<String> {
+    if error.cause.contains('`') {
+        return None;
+    }
+    let check = || {
+        let store = error.store.as_ref().filter(|_| error.phase == "stores")?;
+        Some(format!("hayloft store check {store}"))
+    };
+    ops::attention::remedy(error).or_else(check)
 }
 
 /// The planner's causes say what to do; these phases meet what nobody planned.
