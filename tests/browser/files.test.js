@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { api, put, scratch, send, test } from './lib.js';
+import { api, eventually, put, scratch, send, test } from './lib.js';
 import { PATHS, harmed } from './names.js';
 import { addDisk, finishedRun } from './seed.js';
 
@@ -116,6 +116,18 @@ test('a file is found by the beginning of its path, downloaded, deleted and brou
   await page.goto('/browse/docs?prefix=letters/2026/');
   await row(page, 'to-the-bank.txt').waitFor();
   assert.equal(await content('letters/2026/to-the-bank.txt'), 'Dear bank');
+});
+
+test('a replaced file is brought back, and the newer one after it', async ({ page }) => {
+  await put('docs', 'drafts/plan.txt', 'first', 'text/plain');
+  await put('docs', 'drafts/plan.txt', 'second', 'text/plain');
+  for (const expected of ['first', 'second']) {
+    await page.goto('/browse/docs?deleted=1&prefix=drafts/');
+    await row(page, 'plan.txt').getByText('replaced by a newer file').waitFor();
+    page.once('dialog', (dialog) => dialog.accept());
+    await row(page, 'plan.txt').getByRole('button', { name: /Bring back/ }).click();
+    await eventually('it is back', async () => (await content('drafts/plan.txt')) === expected);
+  }
 });
 
 test('a long folder is shown page by page, each file once', async ({ page }) => {
