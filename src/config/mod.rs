@@ -20,6 +20,7 @@ pub use values::{Schedule, Window};
 pub struct Config {
     /// Holds `hayloft.redb`, `spool/`, and the default local store under `store/`. Absolute.
     pub data_dir: PathBuf,
+    #[serde(deserialize_with = "values::address")]
     pub listen: SocketAddr,
     /// Absolute, and short enough for a socket address.
     pub admin_socket: PathBuf,

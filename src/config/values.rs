@@ -1,6 +1,7 @@
 //! Values of the configuration as people write them. Every error says what is allowed.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -9,6 +10,15 @@ use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::domain::{ByteSize, parse_duration, parse_limit};
+
+/// An address to listen on.
+pub(super) fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(|_| {
+        let allowed = "write \"127.0.0.1:8700\" or \"[::1]:8700\": an IP address and a port";
+        de::Error::custom(format!("{text:?} is not an address to listen on: {allowed}"))
+    })
+}
 
 /// When maintenance starts by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
