@@ -115,7 +115,7 @@ fn an_error_names_file_line_and_what_is_allowed() {
         ("[maintenance]\nbandwidth = \"fast\"", "line 2", "500MB"),
         ("[limits]\nmax_uplaod = 5", "line 2, max_uplaod", "max_upload"),
         ("colour = 1", "line 1", "data_dir"),
-        ("listen = \"everywhere\"", "line 1", "socket address"),
+        ("listen = \"everywhere\"", "line 1", "an address to listen on"),
         ("[log]\nlevel = \"verbose\"", "line 2", "debug"),
         ("[log]\nformat = \"xml\"", "line 2", "json"),
         ("[[notify]]\nkind = \"fax\"\nurl = \"http://x\"", "line 2", "ntfy"),
