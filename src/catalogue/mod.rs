@@ -59,7 +59,7 @@ pub enum CatalogueError {
          wrote it (or a newer one), or put back the copy of the catalogue from before the upgrade; nothing was changed"
     )]
     Newer { path: PathBuf, found: u32, known: u32 },
-    #[error("the catalogue is damaged: {0}. Run `hayloft verify`, or restore a backup of it")]
+    #[error("the catalogue is damaged: {0}. Restore a backup of it")]
     Corrupt(String),
     #[error(
         "the disk of the catalogue is full: free some space in data_dir (deleting files through Hayloft needs room as well)"

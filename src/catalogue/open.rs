@@ -40,9 +40,12 @@ impl Default for Options {
 impl Catalogue {
     /// Opens or creates the catalogue at `path` (mode 0600).
     pub fn open(path: &Path, options: &Options) -> Result<Arc<Self>, CatalogueError> {
-        let database = open_file(path, options.cache)?;
-        initialise(path, &database)?;
-        let loaded = load(&database)?;
+        let (database, loaded) = without_panic(path, || {
+            let database = open_file(path, options.cache)?;
+            initialise(path, &database)?;
+            let loaded = load(&database)?;
+            Ok((database, loaded))
+        })?;
         keep_ballast(path);
         let database = Arc::new(SharedDatabase::new(path.to_owned(), options.cache, database));
         let settings = Arc::new(RwLock::new(Arc::new(loaded.settings)));
@@ -85,14 +88,22 @@ pub(super) fn open_file(path: &Path, cache: usize) -> Result<Database, Catalogue
     drop(file);
     let mut builder = Database::builder();
     builder.set_cache_size(cache);
-    // redb trusts the structure of a file that was closed cleanly and may panic on outside damage.
-    let opened = std::panic::catch_unwind(AssertUnwindSafe(|| builder.create(path)));
-    match opened {
-        Ok(Ok(database)) => Ok(database),
-        Ok(Err(DatabaseError::DatabaseAlreadyOpen)) => Err(CatalogueError::Locked(path.to_owned())),
-        Ok(Err(error)) => Err(unreadable(error.to_string())),
-        Err(_) => Err(unreadable("its structure is broken".to_owned())),
-    }
+    without_panic(path, || match builder.create(path) {
+        Ok(database) => Ok(database),
+        Err(DatabaseError::DatabaseAlreadyOpen) => Err(CatalogueError::Locked(path.to_owned())),
+        Err(error) => Err(unreadable(error.to_string())),
+    })
+}
+
+/// redb trusts the structure of a file that was closed cleanly and may panic on outside damage.
+fn without_panic<T>(
+    path: &Path,
+    work: impl FnOnce() -> Result<T, CatalogueError>,
+) -> Result<T, CatalogueError> {
+    std::panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        let why = "its structure is broken".to_owned();
+        Err(CatalogueError::Unreadable(path.to_owned(), why))
+    })
 }
 
 /// An empty file is as good as none; any other must begin like a catalogue.

@@ -314,3 +314,17 @@ async fn a_truncated_file_is_refused_without_a_panic() {
         assert!(opened.is_err(), "{keep} bytes of {}", whole.len());
     }
 }
+
+#[tokio::test]
+async fn a_file_with_damaged_pages_is_refused_without_a_panic() {
+    let dir = tempfile::tempdir().expect("dir");
+    let path = dir.path().join("hayloft.redb");
+    let catalogue = fresh(&dir).await;
+    catalogue.close().await.expect("close");
+    let mut bytes = std::fs::read(&path).expect("read");
+    for page in bytes.chunks_mut(4096).skip(8) {
+        page.fill(0xa5);
+    }
+    std::fs::write(&path, &bytes).expect("write");
+    assert!(Catalogue::open(&path, &Options::default()).is_err());
+}

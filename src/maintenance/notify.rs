@@ -92,7 +92,10 @@ impl Notifier {
                 1 => "1 error".to_owned(),
                 many => format!("{many} errors, the first"),
             };
-            text = format!("{text}; {errors}: {}", first.cause);
+            let place: Vec<&str> =
+                [&first.scope, &first.store].into_iter().flatten().map(|s| &**s).collect();
+            let colon = if place.is_empty() { "" } else { ": " };
+            text = format!("{text}; {errors}: {}{colon}{}", place.join("/"), first.cause);
         }
         let facts = json!({
             "run": id, "outcome": run.outcome, "moved": run.moved, "copied": run.copied,

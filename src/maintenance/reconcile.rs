@@ -28,12 +28,16 @@ impl Maintenance {
         let mut report =
             ReconcileReport { store: config.name.to_string(), ..ReconcileReport::default() };
         self.adopt_strangers(store, &open.backend, &mut report).await?;
-        self.mark_absent(store, &open.backend, &mut report).await?;
+        // A local store without a marker says of no object that it is absent.
+        let bare = found.is_none();
         let ours = found.filter(|m| m.instance == self.catalogue().instance());
         let seen = ours.map_or(config.generation, |m| m.generation.max(config.generation));
-        let failed = self.take_over(store, seen).await?;
-        if let Some(why) = failed.into_values().next() {
-            return Err(SweepError::Unavailable(why));
+        if bare {
+            self.claim(store, seen).await?;
+        }
+        self.mark_absent(store, &open.backend, &mut report).await?;
+        if !bare {
+            self.claim(store, seen).await?;
         }
         self.transfer.stores.look(store).await;
         if let Some(error) = self.recheck(store).await?.failed {
@@ -42,6 +46,12 @@ impl Maintenance {
         tracing::info!(store = %config.name, adopted = report.adopted, missing = report.missing,
             "a store was reconciled");
         Ok(report)
+    }
+
+    /// Writes our marker, above the generation that was seen.
+    async fn claim(&self, store: StoreId, seen: u64) -> Result<(), SweepError> {
+        let failed = self.take_over(store, seen).await?;
+        failed.into_values().next().map_or(Ok(()), |why| Err(SweepError::Unavailable(why)))
     }
 
     async fn adopt_strangers(

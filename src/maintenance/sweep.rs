@@ -219,7 +219,11 @@ impl Maintenance {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "a function for map_err")]
 pub(super) fn unavailable(error: StoreError) -> SweepError {
-    SweepError::Unavailable(error.to_string())
+    let told = match error {
+        // Both say so.
+        StoreError::Unavailable(why) => why,
+        other => other.to_string(),
+    };
+    SweepError::Unavailable(told)
 }

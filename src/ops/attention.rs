@@ -152,7 +152,9 @@ fn near(limit: &NearLimit) -> Option<Attention> {
     };
     let command = match limit.limit {
         LimitKind::Hard => format!("hayloft store manage {store} --max-size SIZE"),
-        LimitKind::Soft | LimitKind::Disk => format!("hayloft store show {store}"),
+        LimitKind::Soft | LimitKind::Disk => {
+            format!("hayloft store manage {store} --soft-max-size SIZE")
+        }
     };
     let link =
         "or let something take what does not fit: `hayloft scope manage SCOPE add-store STORE`";
@@ -257,7 +259,7 @@ mod tests {
         let lost = Safety { readable_0: 1, ..Safety::default() };
         let (bad, held) = (run(Outcome::Incomplete), run(Outcome::Paused));
         let limit = |limit| NearLimit { store: "cold".to_owned(), limit, days: 3 };
-        let limits = [limit(LimitKind::Soft), limit(LimitKind::Hard)];
+        let limits = [LimitKind::Soft, LimitKind::Hard, LimitKind::Disk].map(limit);
         let cases: [(Facts<'_>, &[&str]); 7] = [
             (WELL, &[]),
             (
@@ -271,7 +273,13 @@ mod tests {
             (Facts { safety: &lost, ..WELL }, &["hayloft verify"]),
             (Facts { last_run: Some(&bad), ..WELL }, &["hayloft vacuum show 7"]),
             (Facts { current: Some(&held), ..WELL }, &["hayloft vacuum resume"]),
-            (Facts { limits: &limits, ..WELL }, &["hayloft store manage cold --max-size SIZE"]),
+            (
+                Facts { limits: &limits, ..WELL },
+                &[
+                    "hayloft store manage cold --max-size SIZE",
+                    "hayloft store manage cold --soft-max-size SIZE",
+                ],
+            ),
         ];
         for (facts, commands) in cases {
             let got: Vec<_> = told(&facts).into_iter().filter_map(|(_, c)| c).collect();

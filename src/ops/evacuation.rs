@@ -326,7 +326,9 @@ fn scope_advice(
             all.push(format!("`{manage} edit-store {} --populate`", to.name));
         }
         (Some((_, to)), true, _) => {
-            if let Some(populated) = topology.links_of(scope.id).find(|l| l.policy.populate) {
+            // What is populated elsewhere, such as an archive, has nothing to do with it.
+            let concerned = |l: &&Link| l.policy.populate && [store.id, to.id].contains(&l.store);
+            for populated in topology.links_of(scope.id).filter(concerned) {
                 let name = topology.store_name(populated.store);
                 all.push(format!("`{manage} edit-store {name} --no-populate`"));
             }

@@ -81,6 +81,7 @@ fn growth_of(app: &App, store: &Store) -> Result<Growth, OpError> {
 
 fn gather(app: &App, stores: Vec<StoreView>) -> Result<Status, OpError> {
     let settings = app.catalogue.settings();
+    let limits = near_or_reached(app, &settings.topology);
     let snapshot = app.catalogue.snapshot()?;
     let total = snapshot.count(&Counter::Total)?;
     let last_run = last_run(&snapshot)?;
@@ -91,7 +92,7 @@ fn gather(app: &App, stores: Vec<StoreView>) -> Result<Status, OpError> {
         safety: &safety,
         last_run: last_run.as_ref(),
         current: current.as_ref(),
-        limits: &near_or_reached(app, &settings.topology),
+        limits: &limits,
         warnings: &warnings,
     });
     for store in &stores {
@@ -124,15 +125,18 @@ fn near_limits(app: &App, topology: &Topology) -> Vec<NearLimit> {
         .collect()
 }
 
-/// Hard limits that are reached now, and what was foreseen of others.
+/// Hard limits and disks that are full now, and what was foreseen of others.
 fn near_or_reached(app: &App, topology: &Topology) -> Vec<NearLimit> {
-    let reached = topology.stores_by_name().into_iter().filter(|store| {
+    let mut all = Vec::new();
+    for store in topology.stores_by_name().into_iter().filter(|s| takes_files(topology, s)) {
         let used = app.catalogue.ledger().hard_usage(store.id);
-        is_full(topology, store, used)
-    });
-    let mut all: Vec<NearLimit> = reached
-        .map(|store| NearLimit { store: store.name.to_string(), limit: LimitKind::Hard, days: 0 })
-        .collect();
+        let free = app.transfer.stores.free_room(store.id);
+        let hard = is_full(store, used).then_some(LimitKind::Hard);
+        let disk = free.is_some_and(|free| disk_is_full(free, used)).then_some(LimitKind::Disk);
+        let store = store.name.to_string();
+        let reached = hard.into_iter().chain(disk);
+        all.extend(reached.map(|limit| NearLimit { store: store.clone(), limit, days: 0 }));
+    }
     let told = all.clone();
     let known =
         |near: &NearLimit| told.iter().any(|t| (&t.store, t.limit) == (&near.store, near.limit));
@@ -140,12 +144,22 @@ fn near_or_reached(app: &App, topology: &Topology) -> Vec<NearLimit> {
     all
 }
 
-/// Whether next to nothing fits any more into a store that is meant to take files. One without a
-/// byte in it is closed on purpose.
-fn is_full(topology: &Topology, store: &Store, used: u64) -> bool {
-    let takes_files = |link: &Link| !link.policy.read_only && !link.policy.drain.is_on();
+/// Whether a store is meant to take files.
+fn takes_files(topology: &Topology, store: &Store) -> bool {
+    let open = |link: &Link| !link.policy.read_only && !link.policy.drain.is_on();
+    topology.links_to(store.id).any(open)
+}
+
+/// Whether next to nothing fits any more under the hard limit. A store without a byte in it is closed
+/// on purpose.
+fn is_full(store: &Store, used: u64) -> bool {
     store.max_size.is_some_and(|max| used > 0 && used >= max - max / 100)
-        && topology.links_to(store.id).any(takes_files)
+}
+
+/// The same of the disk, whoever filled it: with this little left, most uploads fail.
+fn disk_is_full(free: u64, used: u64) -> bool {
+    const LITTLE: u64 = 8 << 20;
+    free < LITTLE.max(free.saturating_add(used) / 100)
 }
 
 /// The newest run that is over; at most one is not.
@@ -165,4 +179,24 @@ fn scopes(snapshot: &Snapshot, topology: &Topology) -> Result<(Safety, Vec<Strin
         }
     }
     Ok((safety, all))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_is_full_when_next_to_nothing_fits_on_it_whoever_filled_it() {
+        const GB: u64 = 1_000_000_000;
+        for (free, used, full) in [
+            (0, 0, true),
+            (356_352, 33_000_000, true),
+            (5_000_000, 0, true),
+            (9 * GB, 991 * GB, true),
+            (11 * GB, 989 * GB, false),
+            (30_000_000, 0, false),
+        ] {
+            assert_eq!(disk_is_full(free, used), full, "{free} free, {used} used");
+        }
+    }
 }

@@ -241,3 +241,11 @@ fn a_public_url_loses_its_closing_slash() {
     let config = load("public_url = \"https://files.example.org/\"", &[]).expect("valid");
     assert_eq!(config.public_url.as_deref(), Some("https://files.example.org"));
 }
+
+#[test]
+fn an_address_without_a_port_is_refused_with_an_example() {
+    for listen in ["127.0.0.1", "localhost:8700", ":8700"] {
+        let e = refusal(&format!("listen = \"{listen}\""));
+        assert!(e.contains("listen") && e.contains("127.0.0.1:8700"), "{e}");
+    }
+}

@@ -106,7 +106,7 @@ struct Asked<'a> {
 
 fn asked(query: &str) -> Asked<'_> {
     const GROUPINGS: [&str; 6] = ["by", "without", "on", "ignoring", "group_left", "group_right"];
-    const WORDS: [&str; 4] = ["and", "or", "unless", "bool"];
+    const WORDS: [&str; 5] = ["and", "or", "unless", "bool", "offset"];
     let tokens = tokens(query);
     let mut asked = Asked::default();
     let mut at = 0;

@@ -190,6 +190,8 @@ async fn every_run_that_ends_is_told_by_its_outcome() {
     let facts = &got.json()["facts"];
     assert_eq!(facts["run"], run.id.expect("an id"));
     assert_eq!(facts["errors"][0]["store"], "full", "{facts:#}");
+    let text = got.json()["text"].to_string();
+    assert!(text.contains("full: "), "{text}");
     drop(full);
 }
 

@@ -54,6 +54,25 @@ async fn evacuation_tells_what_would_be_left_without() {
 }
 
 #[tokio::test]
+async fn an_archive_stays_populated_when_another_store_is_given_up() {
+    let house = House::new().await;
+    for name in ["cloud", "archive"] {
+        house.store(name).await;
+    }
+    house.scope("s", &["cloud", "archive"]).await;
+    let archive = json!({"policy": {"write_only": true, "populate": true}});
+    house.edit("s", "archive", archive).await.ok();
+    house.edit("s", "cloud", json!({"policy": {"populate": true}})).await.ok();
+    house.upload("s", "f", &bytes(1, 100)).await;
+    house.vacuum().await;
+    let report = house.get("stores/cloud/evacuation").await.ok();
+    assert_eq!(report["can_be_given_up"], true);
+    let advice = report["advice"].to_string();
+    assert!(advice.contains("edit-store cloud --no-populate"), "{advice}");
+    assert!(!advice.contains("edit-store archive"), "{advice}");
+}
+
+#[tokio::test]
 async fn recipe_4_leaves_nothing_of_ours_behind() {
     let house = House::new().await;
     house.store("cloud").await;
@@ -72,7 +91,9 @@ async fn recipe_4_leaves_nothing_of_ours_behind() {
     assert!(report["advice"].to_string().contains("edit-store local --populate"), "{report:#}");
     house.edit("s", "local", json!({"policy": {"populate": true}})).await.ok();
     assert_eq!(house.vacuum().await["copied"]["files"], 5);
-    assert_eq!(house.get("stores/cloud/evacuation").await.ok()["can_be_given_up"], true);
+    let report = house.get("stores/cloud/evacuation").await.ok();
+    assert_eq!(report["can_be_given_up"], true);
+    assert!(report["advice"].to_string().contains("edit-store local --no-populate"), "{report:#}");
     house.edit("s", "local", json!({"policy": {"populate": false}})).await.ok();
     house.edit("s", "cloud", json!({"policy": {"drain": "local"}})).await.ok();
     assert_eq!(house.vacuum().await["removed"]["files"], 5);

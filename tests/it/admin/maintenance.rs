@@ -120,6 +120,27 @@ async fn sweep_reconcile_and_verify_answer() {
 }
 
 #[tokio::test]
+async fn a_local_store_that_was_emptied_is_reconciled_and_filled_again() {
+    let house = House::new().await;
+    house.store("disk").await;
+    house.scope("s", &["disk"]).await;
+    house.edit("s", "disk", json!({"policy": {"populate": true}})).await.ok();
+    house.upload("s", "f", &bytes(1, 1000)).await;
+    assert_eq!(house.vacuum().await["copied"]["files"], 1);
+    let root = house.get("stores/disk").await.ok()["location"].clone();
+    let root = PathBuf::from(root.as_str().expect("a directory"));
+    std::fs::remove_dir_all(&root).expect("emptied");
+    let refused = house.post("stores/disk/reconcile", Value::Null).await;
+    let why = refused.refused(503, "store-unavailable");
+    assert_eq!(why.matches("the store is unavailable").count(), 1, "{why}");
+    std::fs::create_dir(&root).expect("an empty disk");
+    let found = house.post("stores/disk/reconcile", Value::Null).await.ok();
+    assert_eq!((&found["objects"], &found["missing"]), (&json!(0), &json!(1)));
+    assert_eq!(house.vacuum().await["copied"]["files"], 1);
+    assert_eq!(house.get("status").await.ok()["attention"][0]["severity"], "advice");
+}
+
+#[tokio::test]
 async fn the_document_is_served_and_names_every_problem() {
     let house = House::new().await;
     let admin = Actor::instance_admin("test");
