@@ -32,7 +32,7 @@ pub fn of(facts: &Facts<'_>) -> Vec<Attention> {
     let mut all: Vec<Attention> = facts.stores.iter().filter_map(health).collect();
     all.extend(unreadable(facts.safety));
     all.extend(facts.stores.iter().flat_map(marks).flatten());
-    all.extend(facts.last_run.and_then(unwell));
+    all.extend(facts.last_run.and_then(|run| unwell(run, facts.stores)));
     all.extend(facts.current.and_then(paused));
     all.extend(facts.limits.iter().filter_map(near));
     let of_stores = facts.stores.iter().flat_map(|store| &store.warnings);
@@ -80,7 +80,7 @@ fn marks(store: &StoreView) -> [Option<Attention>; 2] {
     [mark(store.missing_files, "are missing"), mark(store.corrupt_files, "are damaged")]
 }
 
-fn unwell(run: &Run) -> Option<Attention> {
+fn unwell(run: &Run, stores: &[StoreView]) -> Option<Attention> {
     let id = run.id?;
     let how = match run.outcome {
         Outcome::Incomplete => "left something undone",
@@ -94,7 +94,11 @@ fn unwell(run: &Run) -> Option<Attention> {
     let place: Vec<&str> =
         [&first.scope, &first.store].into_iter().flatten().map(|s| &**s).collect();
     let place = if place.is_empty() { String::new() } else { format!("{}: ", place.join("/")) };
-    let remedy = remedy(first);
+    let remedy = remedy(first).map(|command| match command.strip_prefix(CHECK) {
+        // It is back: a run is all that is missing.
+        Some(name) if is_well(stores, name) => "hayloft vacuum".to_owned(),
+        _ => command,
+    });
     let more = match (rest.len(), &remedy) {
         (0, _) => String::new(),
         (n, None) => format!(" (and {n} more)"),
@@ -102,6 +106,12 @@ fn unwell(run: &Run) -> Option<Attention> {
     };
     let what = format!("the last run {how}: {place}{}{more}", first.cause);
     Some(error(what, remedy.unwrap_or(all)))
+}
+
+const CHECK: &str = "hayloft store check ";
+
+fn is_well(stores: &[StoreView], name: &str) -> bool {
+    stores.iter().any(|store| store.name.as_str() == name && store.health.state == "ok")
 }
 
 /// The command that mends what a run could not do, as far as its cause tells.
@@ -117,7 +127,7 @@ pub fn remedy(trouble: &RunError) -> Option<String> {
         if name == "store" { store } else { Some(name) }
     };
     if let Some(name) = named(" is unavailable") {
-        return Some(format!("hayloft store check {name}"));
+        return Some(format!("{CHECK}{name}"));
     }
     if cause.starts_with("no store can take it") || cause.contains("with no store to move to") {
         return Some(format!("hayloft scope manage {} add-store STORE", scope.unwrap_or("SCOPE")));
@@ -345,6 +355,20 @@ mod tests {
             (media, "something new", "hayloft vacuum show 7"),
         ] {
             assert_eq!(told_of(scope, cause), command, "{cause}");
+        }
+    }
+
+    #[test]
+    fn a_store_that_is_back_needs_a_run_and_no_check() {
+        let mut run = run(Outcome::Incomplete);
+        run.errors[0].cause = "the store is unavailable: run store check".to_owned();
+        run.errors[0].store = Some("cold".to_owned());
+        for (state, command) in
+            [("ok", "hayloft vacuum"), ("unavailable", "hayloft store check cold")]
+        {
+            let stores = [store(state, None)];
+            let facts = Facts { stores: &stores, last_run: Some(&run), ..WELL };
+            assert_eq!(told(&facts)[0].1.as_deref(), Some(command), "{state}");
         }
     }
 
