@@ -83,9 +83,15 @@ impl Maintenance {
             if let Err(error) = self.note_losses().await {
                 tracing::error!(run = live.id, %error, "lost replicas could not be looked for");
             }
-            tracing::info!(run = live.id, outcome = ?run.outcome, moved = run.moved.files,
-                copied = run.copied.files, removed = run.removed.files, errors = run.errors.len(),
-                "a run has ended");
+            tracing::info!(
+                run = live.id,
+                outcome = run.outcome.as_str(),
+                moved = run.moved.files,
+                copied = run.copied.files,
+                removed = run.removed.files,
+                errors = run.errors.len(),
+                "a run has ended"
+            );
         }
         let mut current = sane(&self.current);
         sane(&self.totals).add(&run);

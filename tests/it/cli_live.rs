@@ -111,6 +111,8 @@ async fn a_file_that_cannot_be_read_fails_the_import_and_not_the_others() {
     source(&instance, "tree/good", b"good");
     source(&instance, "tree/bad\nname", b"bad");
     let tree = instance.path("tree").display().to_string();
+    let problem = instance.refused(&["import", "directory", "nowhere", &tree]);
+    assert_eq!(problem["type"], "unknown-scope", "told once: {problem}");
     let answer = instance.cli(&["import", "directory", "s", &tree]);
     assert_eq!(answer.code, 1);
     let done = answer.json();

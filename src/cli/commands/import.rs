@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use futures_util::{StreamExt, stream};
 use indicatif::ProgressBar;
+use reqwest::Method;
 use serde::Serialize;
 
 use super::put::{Source, upload};
@@ -74,6 +75,8 @@ pub async fn directory(
     output: Output,
 ) -> Result<Ended> {
     let walk = Walk::new(dir).with_context(|| format!("cannot read {}", dir.display()))?;
+    // What is wrong with the server, the token or the scope is said once, not for each file.
+    client.send(client.request(Method::GET, &format!("/files/{scope}/?limit=1"))?).await?;
     let bar = progress::transfer(output, None);
     let results = stream::iter(walk)
         .map(|found| one(client, scope, dir, prefix, found, bar.clone(), output))

@@ -2,29 +2,10 @@
 
 use super::scopes::moves;
 use super::table::{Table, bytes, count, or_dash, time, warnings};
-use crate::api::{Count, MoveAction, Outcome, Run, VerifyFinding, VerifyReport};
+use crate::api::{Count, Run, VerifyFinding, VerifyReport};
 
 /// How many findings of one kind are listed; `--json` has them all.
 const LISTED: usize = 20;
-
-pub fn action(action: MoveAction) -> &'static str {
-    match action {
-        MoveAction::Copy => "copy",
-        MoveAction::Move => "move",
-        MoveAction::Remove => "remove",
-    }
-}
-
-fn outcome(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Running => "running",
-        Outcome::Paused => "paused",
-        Outcome::Complete => "complete",
-        Outcome::Incomplete => "incomplete",
-        Outcome::Failed => "failed",
-        Outcome::Cancelled => "cancelled",
-    }
-}
 
 fn counted(n: Count) -> String {
     if n.is_zero() { "-".to_owned() } else { format!("{} ({})", n.files, bytes(n.bytes)) }
@@ -35,7 +16,7 @@ pub fn one_line(run: &Run) -> String {
     let name = run.id.map_or_else(|| "Dry run".to_owned(), |id| format!("Run {id}"));
     format!(
         "{name}: {}; copied {}, moved {}, removed {}, retained {}",
-        outcome(run.outcome),
+        run.outcome.as_str(),
         counted(run.copied),
         counted(run.moved),
         counted(run.removed),
@@ -87,7 +68,7 @@ pub fn history(list: &Vec<Run>) -> String {
             or_dash(run.id),
             time(run.started_at),
             or_dash(took),
-            outcome(run.outcome).to_owned(),
+            run.outcome.as_str().to_owned(),
             counted(run.copied),
             counted(run.moved),
             counted(run.removed),

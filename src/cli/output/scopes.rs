@@ -173,7 +173,7 @@ pub fn moves(list: &[MoveView]) -> String {
     let mut table = Table::new(&["ACTION", "DIGEST", ">SIZE", "FROM", "TO", "FOR SCOPE", "REASON"]);
     for step in list {
         table.row([
-            super::runs::action(step.action).to_owned(),
+            step.action.as_str().to_owned(),
             step.digest.to_hex()[..12].to_owned(),
             bytes(step.size),
             or_dash(step.from.as_ref()),

@@ -15,12 +15,8 @@ const STATES: [(ReplicaState, &str); 5] = [
     (ReplicaState::Corrupt, "corrupt"),
 ];
 
-const OUTCOMES: [(Outcome, &str); 4] = [
-    (Outcome::Complete, "complete"),
-    (Outcome::Incomplete, "incomplete"),
-    (Outcome::Failed, "failed"),
-    (Outcome::Cancelled, "cancelled"),
-];
+const OUTCOMES: [Outcome; 4] =
+    [Outcome::Complete, Outcome::Incomplete, Outcome::Failed, Outcome::Cancelled];
 
 pub fn write(page: &mut Page, app: &App, figures: &Figures) {
     instance(page, figures);
@@ -209,8 +205,8 @@ fn runs(page: &mut Page, app: &App) {
     let mut metric =
         page.metric(Kind::Counter, "hayloft_runs_total", "Runs of the vacuum that have ended.");
     let ended = [totals.complete, totals.incomplete, totals.failed, totals.cancelled];
-    for ((_, outcome), runs) in OUTCOMES.iter().zip(ended) {
-        metric.sample(&[("outcome", outcome)], runs);
+    for (outcome, runs) in OUTCOMES.iter().zip(ended) {
+        metric.sample(&[("outcome", outcome.as_str())], runs);
     }
     let work = [totals.copied, totals.moved, totals.removed];
     let moves = ("hayloft_moves_total", "Files that runs copied, moved and removed.");
@@ -256,8 +252,8 @@ fn last_run(page: &mut Page, figures: &Figures) {
         "hayloft_last_run_outcome",
         "1 for the outcome of the last run, 0 for the others.",
     );
-    for (outcome, word) in OUTCOMES {
-        metric.sample(&[("outcome", word)], u64::from(run.outcome == outcome));
+    for outcome in OUTCOMES {
+        metric.sample(&[("outcome", outcome.as_str())], u64::from(run.outcome == outcome));
     }
     if let Some(finished) = run.finished_at {
         ended(page, run, finished);

@@ -121,23 +121,12 @@ pub fn day(day: impl Plain<u32>) -> String {
 
 /// One word for how a run ended or stands; also the class of its mark.
 pub fn outcome(outcome: impl Plain<Outcome>) -> &'static str {
-    match outcome.plain() {
-        Outcome::Running => "running",
-        Outcome::Paused => "paused",
-        Outcome::Complete => "complete",
-        Outcome::Incomplete => "incomplete",
-        Outcome::Failed => "failed",
-        Outcome::Cancelled => "cancelled",
-    }
+    outcome.plain().as_str()
 }
 
 /// What a move does.
 pub fn action(action: impl Plain<MoveAction>) -> &'static str {
-    match action.plain() {
-        MoveAction::Copy => "copy",
-        MoveAction::Move => "move",
-        MoveAction::Remove => "remove",
-    }
+    action.plain().as_str()
 }
 
 pub fn role(role: impl Plain<Role>) -> &'static str {
