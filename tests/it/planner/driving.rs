@@ -384,3 +384,19 @@ fn a_drained_store_that_cannot_be_used_is_an_error_with_what_waits_there() {
     let scope = model.topology.scopes.get(&ScopeId(1)).map(|s| s.name.clone());
     assert_eq!(error.scope, scope);
 }
+
+#[test]
+fn a_corrupt_replica_is_found_without_reading_its_neighbours() {
+    let text = "
+        store local
+        store cold
+        scope a
+        link a local up=100
+        link a cold
+        file bad 10 in=a at=local:corrupt,cold";
+    let model = with_files(text, 1000);
+    let paged = Paged { model: &model, pages: Cell::new(0) };
+    let Ok(Some(batch)) = Driver::new().next(&paged, &model.world()) else { panic!("a batch") };
+    assert_eq!((batch.phase, batch.moves.len()), (Phase::CleanUp, 1));
+    assert_eq!(paged.pages.get(), 2, "its page, and the empty one at the end");
+}
