@@ -156,10 +156,11 @@ fn is_full(store: &Store, used: u64) -> bool {
     store.max_size.is_some_and(|max| used > 0 && used >= max - max / 100)
 }
 
-/// The same of the disk, whoever filled it: with this little left, most uploads fail.
+/// The same of the disk, whoever filled it: with this little left, many uploads fail.
 fn disk_is_full(free: u64, used: u64) -> bool {
     const LITTLE: u64 = 8 << 20;
-    free < LITTLE.max(free.saturating_add(used) / 100)
+    const ENOUGH: u64 = 1 << 30;
+    free < (free.saturating_add(used) / 100).clamp(LITTLE, ENOUGH)
 }
 
 /// The newest run that is over; at most one is not.
@@ -192,8 +193,9 @@ mod tests {
             (0, 0, true),
             (356_352, 33_000_000, true),
             (5_000_000, 0, true),
-            (9 * GB, 991 * GB, true),
-            (11 * GB, 989 * GB, false),
+            (GB / 2, 60 * GB, false),
+            (GB / 2, 99 * GB, true),
+            (2 * GB, 9998 * GB, false),
             (30_000_000, 0, false),
         ] {
             assert_eq!(disk_is_full(free, used), full, "{free} free, {used} used");
