@@ -193,7 +193,7 @@ mod tests {
             (0, 0, true),
             (356_352, 33_000_000, true),
             (5_000_000, 0, true),
-            (GB / 2, 60 * GB, false),
+            (GB, 60 * GB, false),
             (GB / 2, 99 * GB, true),
             (2 * GB, 9998 * GB, false),
             (30_000_000, 0, false),
