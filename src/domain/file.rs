@@ -217,3 +217,30 @@ pub struct Tombstone {
     pub created_at: Timestamp,
     pub deleted_at: Timestamp,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_departure_counts_for_the_run_in_which_it_was_and_no_other() {
+        let mut file = File {
+            id: FileId(1),
+            digest: Digest([0; 32]),
+            size: 1,
+            created_at: Timestamp(0),
+            last_used: Timestamp(0),
+            replicas: Vec::new(),
+            members: Vec::new(),
+            departed: None,
+        };
+        let gone = |file: &File, run| [1, 2, 3].map(|id| file.departed_in(run, StoreId(id)));
+        file.depart(7, StoreId(3));
+        file.depart(7, StoreId(1));
+        file.depart(7, StoreId(3));
+        assert_eq!(file.departed, Some((7, vec![StoreId(1), StoreId(3)])));
+        assert_eq!((gone(&file, 7), gone(&file, 8)), ([true, false, true], [false; 3]));
+        file.depart(8, StoreId(2));
+        assert_eq!((gone(&file, 7), gone(&file, 8)), ([false; 3], [false, true, false]));
+    }
+}
