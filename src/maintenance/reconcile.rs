@@ -28,7 +28,9 @@ impl Maintenance {
         let mut report =
             ReconcileReport { store: config.name.to_string(), ..ReconcileReport::default() };
         self.adopt_strangers(store, &open.backend, &mut report).await?;
-        // A local store without a marker says of no object that it is absent.
+        // A local store without a marker says of no object that it is absent: there the marker comes first. A
+        // crash between the two leaves rows without objects, which no removal relies on (each is asked
+        // for first), and reads and `verify` mark them; reconciling again finds them as well.
         let bare = found.is_none();
         let ours = found.filter(|m| m.instance == self.catalogue().instance());
         let seen = ours.map_or(config.generation, |m| m.generation.max(config.generation));
