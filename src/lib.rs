@@ -21,6 +21,8 @@
 //! # Code map
 //!
 //! - [`domain`]: nouns and rules, pure. [`api`]: the shapes of requests and answers.
+//! - [`words`]: values as sentences, commands, links and fields; the rooms below it decide and report
+//!   in values, and nothing reads a sentence.
 //! - [`catalogue`]: all metadata in one redb file; group commit, counters that are exact by
 //!   construction, short-lived snapshots, upgrades. The only user of redb and bincode.
 //! - [`stores`]: the trait `Backend`, its contract and its backends. `stores::s3` is the only user
@@ -71,3 +73,4 @@ pub mod random;
 pub mod server;
 pub mod stores;
 pub mod transfer;
+pub mod words;

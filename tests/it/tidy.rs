@@ -25,10 +25,10 @@ const TOP: [&str; 15] = [
 ];
 
 /// Rooms that stand for a fact of the world, and the shapes that all layers above speak.
-const GROUND: [&str; 4] = ["domain", "clock", "random", "api"];
+const GROUND: [&str; 5] = ["domain", "clock", "random", "api", "words"];
 
 /// The rooms, each with those it may use besides itself.
-const LAYERS: [(&str, &[&[&str]]); 17] = [
+const LAYERS: [(&str, &[&[&str]]); 18] = [
     ("domain", &[]),
     ("clock", &[&["domain"]]),
     ("random", &[]),
@@ -36,8 +36,10 @@ const LAYERS: [(&str, &[&[&str]]); 17] = [
     ("planner", &[&["domain"]]),
     ("catalogue", &[&GROUND]),
     ("stores", &[&["domain", "clock", "random", "histogram"]]),
+    // Below `api`: what is said is a value to the page and a text on the wire.
+    ("words", &[&["domain", "planner", "stores"]]),
     // The steps of a store's check are shown as the store reports them.
-    ("api", &[&["domain", "stores"]]),
+    ("api", &[&["domain", "stores", "words"]]),
     ("config", &[&["domain", "logging"]]),
     ("logging", &[&["config"]]),
     ("transfer", &[&GROUND, &["planner", "catalogue", "stores"]]),
@@ -46,7 +48,7 @@ const LAYERS: [(&str, &[&[&str]]); 17] = [
     ("ops", &[&GROUND, &BELOW_OPS, &["app"]]),
     ("app", &[&GROUND, &BELOW_OPS, &["ops"]]),
     ("server", &[&GROUND, &BELOW_OPS, &["ops", "app", "logging", "histogram"]]),
-    ("cli", &[&["domain", "api", "app", "config", "logging", "server"]]),
+    ("cli", &[&["domain", "api", "app", "config", "logging", "server", "words"]]),
     ("main", &[]),
 ];
 

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use crate::api::{MoveAction, Outcome, Role};
 use crate::domain::{ByteSize, Timestamp};
+use crate::words::{self, Phrase, Piece};
 
 /// A value, however many references templates put before it.
 pub trait Plain<T> {
@@ -185,6 +186,21 @@ pub fn with_code(text: &str) -> String {
         debug_assert!(done.is_ok(), "a string takes everything");
     }
     markup
+}
+
+/// A phrase: settings by their fields, commands to be copied. Markup.
+pub fn phrase(phrase: &Phrase) -> String {
+    let piece = |piece: &Piece| match piece {
+        Piece::Text(text) => escape(text),
+        Piece::Code(code) => format!("<code>{}</code>", escape(code)),
+        Piece::StoreSetting(setting) => format!("<b>{}</b>", words::store_label(*setting)),
+        Piece::LinkSetting(setting) => format!("<b>{}</b>", words::link_label(*setting)),
+        Piece::Command(remedy) => {
+            format!("<code class=\"command\">{}</code>", escape(&words::command(remedy)))
+        }
+        Piece::Force => "by force".to_owned(),
+    };
+    phrase.pieces().iter().map(piece).collect()
 }
 
 /// Text that cannot become markup.
