@@ -1,5 +1,6 @@
 //! Runs of the vacuum, planned or made.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -141,6 +142,35 @@ impl MoveGroup {
             MoveAction::Move | MoveAction::Remove => self.from.as_deref(),
         }
     }
+
+    /// Groups that are alike as one, in the order of action, stores, scope and reason.
+    pub fn merged(groups: impl IntoIterator<Item = Self>) -> Vec<Self> {
+        let mut sums = BTreeMap::<_, Count>::new();
+        for Self { action, scope, from, to, reason, count } in groups {
+            sums.entry((action, from, to, scope, reason)).or_default().add_all(count);
+        }
+        let group = |((action, from, to, scope, reason), count)| Self {
+            action,
+            scope,
+            from,
+            to,
+            reason,
+            count,
+        };
+        sums.into_iter().map(group).collect()
+    }
+
+    /// The sums of the groups that have a key in common.
+    pub fn sums<'a, K: Ord>(
+        groups: impl IntoIterator<Item = &'a Self>,
+        key: impl Fn(&'a Self) -> K,
+    ) -> BTreeMap<K, Count> {
+        let mut sums = BTreeMap::<K, Count>::new();
+        for group in groups {
+            sums.entry(key(group)).or_default().add_all(group.count);
+        }
+        sums
+    }
 }
 
 /// What a run would bring into a store and take out of it.
@@ -149,6 +179,22 @@ pub struct StoreEffect {
     pub store: String,
     pub incoming: Count,
     pub outgoing: Count,
+}
+
+impl StoreEffect {
+    /// A copy arrives, a removal leaves, a move does both. By name.
+    pub fn of(groups: &[MoveGroup]) -> Vec<Self> {
+        let incoming = MoveGroup::sums(groups, |group| group.to.as_deref());
+        let outgoing = MoveGroup::sums(groups, MoveGroup::leaves);
+        let stores: BTreeSet<&str> =
+            incoming.keys().chain(outgoing.keys()).copied().flatten().collect();
+        let effect = |store| Self {
+            store: String::from(store),
+            incoming: incoming.get(&Some(store)).copied().unwrap_or_default(),
+            outgoing: outgoing.get(&Some(store)).copied().unwrap_or_default(),
+        };
+        stores.into_iter().map(effect).collect()
+    }
 }
 
 /// What the next run would do, in sums, as of `at`.
@@ -177,6 +223,11 @@ impl Preview {
     pub fn store(&self, name: &str) -> StoreEffect {
         let found = self.stores.iter().find(|s| s.store == name).cloned();
         found.unwrap_or_else(|| StoreEffect { store: name.to_owned(), ..StoreEffect::default() })
+    }
+
+    /// The listed moves of a file.
+    pub fn moves_of(&self, digest: Digest) -> Vec<MoveView> {
+        self.run.moves.iter().flatten().filter(|step| step.digest == digest).cloned().collect()
     }
 
     /// Whether all its moves are listed.

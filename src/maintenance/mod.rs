@@ -20,7 +20,7 @@
 //! for, or when it is resumed if it was paused. Its counts are those of its last recorded moment.
 
 mod doctor;
-mod dry;
+mod dry_run;
 mod executor;
 mod first;
 mod gather;
@@ -56,10 +56,11 @@ use crate::config::Config;
 use crate::domain::Timestamp;
 use crate::transfer::Transfer;
 
+pub use dry_run::PreviewError;
 pub use live::MOVES_KEPT;
 use live::{Live, Wish};
 pub use outlook::{LimitKind, Outlook};
-pub use preview::PreviewError;
+pub use preview::{Freshness, KnownPreview, Wanted};
 pub use totals::Totals;
 
 /// Why a run does not start.
@@ -112,6 +113,7 @@ pub struct Maintenance {
     raising: tokio::sync::Mutex<()>,
     next: Mutex<Option<Timestamp>>,
     previews: preview::Previews,
+    dry_runs: dry_run::Queue,
     notifier: notify::Notifier,
     probes: AtomicU64,
     totals: Mutex<Totals>,
@@ -149,7 +151,8 @@ impl Maintenance {
             noticing: tokio::sync::Mutex::default(),
             raising: tokio::sync::Mutex::default(),
             next: Mutex::default(),
-            previews: preview::Previews::new(),
+            previews: preview::Previews::default(),
+            dry_runs: dry_run::Queue::new(),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
         })

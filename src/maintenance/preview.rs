@@ -4,46 +4,63 @@
 //! that goes on when its asker leaves; those who ask for the same meanwhile share it, and its result
 //! answers until it is old. Nothing here changes the catalogue (SPEC 13, 30).
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 
-use crate::api::{MoveGroup, MoveView, Preview, StoreEffect};
+use crate::api::Preview;
 use crate::catalogue::{CatalogueError, Changes, Mark, Settings};
-use crate::domain::{FileId, Timestamp, Topology};
+use crate::domain::{Digest, FileId, Topology};
 
-use super::dry::{Keep, Planned};
+use super::dry_run::{Keep, PreviewError, Seat};
 use super::{MOVES_KEPT, Maintenance, sane};
 
-/// Moves kept under settings that are only thought of: their sums are what is looked at.
-const MOVES_OF_A_THOUGHT: usize = 1_000;
+/// Moves kept under settings that nobody saved: their sums are what is looked at.
+const MOVES_KEPT_UNSAVED: usize = 1_000;
 /// Previews of different settings that are remembered.
 const REMEMBERED: usize = 4;
-/// Dry runs at work or waiting for their turn. More would wait for minutes on a large instance.
-const SEATS: usize = 8;
-/// A preview answers for so long, or for `PATIENCE` times what it took: one that takes long is not
-/// begun again all the time.
+/// A preview answers for so long, or for so many times what it took: one that takes long is not begun
+/// again all the time.
 const FRESH: Duration = Duration::from_secs(5);
-const PATIENCE: u32 = 20;
+const FRESH_PER_TIME_TAKEN: u32 = 20;
 
-/// Why there is no preview.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum PreviewError {
-    /// Too many are waited for.
-    #[error("{SEATS} previews of the next run are at work or waiting: try again in a moment")]
-    Busy,
-    #[error(transparent)]
-    Catalogue(#[from] CatalogueError),
+/// What somebody wants to know of the next run.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Wanted {
+    /// Its sums and first moves.
+    Sums(Freshness),
+    /// Every move of the next run as of now.
+    EveryMove,
+    /// Every move of this file, and maybe others', as of the file's last change or later.
+    File(FileId, Digest),
+    /// The sums as if this, which is not saved, were the configuration.
+    With(Topology),
+}
+
+/// How old an answer may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freshness {
+    /// Some seconds, and some minutes where looking takes long.
+    Recent,
+    /// Ready only after the question; one that is under way will do.
+    New,
+}
+
+/// A preview that nobody has to wait for.
+#[derive(Debug, Clone)]
+pub struct KnownPreview {
+    pub preview: Arc<Preview>,
+    /// Whether it is recent: as new as an answer that is waited for.
+    pub is_fresh: bool,
 }
 
 /// When it was ready, and the preview.
-type Answer = Result<(Instant, Arc<Preview>), PreviewError>;
+type Ready = Result<(Instant, Arc<Preview>), PreviewError>;
 
-/// What somebody asks for.
-struct Wanted {
+/// What a preview that is shared has to be.
+struct Terms {
     settings: Arc<Settings>,
     /// The moves that it keeps, at least.
     moves: usize,
@@ -53,7 +70,7 @@ struct Wanted {
 
 /// A preview that is there or under way.
 #[derive(Debug)]
-struct Entry {
+struct Shared {
     settings: Arc<Settings>,
     /// The moves that it keeps.
     moves: usize,
@@ -61,18 +78,16 @@ struct Entry {
     after: u64,
     /// Changes of files that it has for certain.
     mark: Mark,
-    answer: watch::Receiver<Option<Answer>>,
+    ready: watch::Receiver<Option<Ready>>,
 }
 
-impl Entry {
+impl Shared {
     /// Whether another asker may have the answer, or wait for it.
     fn is_good(&self, ended: u64) -> bool {
         self.after == ended
-            && match &*self.answer.borrow() {
-                None => self.answer.has_changed().is_ok(),
-                Some(Ok((ready, preview))) => {
-                    ready.elapsed() < FRESH.max(preview.took.saturating_mul(PATIENCE))
-                }
+            && match &*self.ready.borrow() {
+                None => self.ready.has_changed().is_ok(),
+                Some(Ok((since, preview))) => is_fresh(*since, preview),
                 Some(Err(_)) => false,
             }
     }
@@ -82,235 +97,172 @@ impl Entry {
     }
 
     fn is_ready(&self) -> bool {
-        self.answer.borrow().is_some()
+        self.ready.borrow().is_some()
     }
 
-    fn answers(&self, wanted: &Wanted, changes: &Changes) -> bool {
+    fn meets(&self, terms: &Terms, changes: &Changes) -> bool {
         let has = |file: FileId| !changes.is_changed_since(file, self.mark);
-        self.is_of(&wanted.settings, wanted.moves) && wanted.about.is_none_or(has)
+        self.is_of(&terms.settings, terms.moves) && terms.about.is_none_or(has)
     }
 }
 
-/// The right to wait for a turn.
-pub(super) type Seat = OwnedSemaphorePermit;
-
-/// The right to make a dry run.
-#[derive(Debug)]
-pub(super) struct Turn {
-    _seat: Seat,
-    _turn: OwnedSemaphorePermit,
+fn is_fresh(ready: Instant, preview: &Preview) -> bool {
+    ready.elapsed() < FRESH.max(preview.took.saturating_mul(FRESH_PER_TIME_TAKEN))
 }
 
-/// A preview, and what it was made from.
+/// The newest preview of the settings as they were, and what it was made from.
 #[derive(Debug)]
-struct Last {
+struct Newest {
     settings: Arc<Settings>,
     /// The runs that had ended when it was begun.
     after: u64,
+    ready: Instant,
     preview: Arc<Preview>,
 }
 
 /// All previews of an instance.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Previews {
-    seats: Arc<Semaphore>,
-    turn: Arc<Semaphore>,
     /// Newest first.
-    entries: Mutex<Vec<Entry>>,
-    /// The newest one of the settings as they were.
-    last: Mutex<Option<Last>>,
+    shared: Mutex<Vec<Shared>>,
+    newest: Mutex<Option<Newest>>,
     ended: AtomicU64,
 }
 
 impl Previews {
-    pub fn new() -> Self {
-        Self {
-            seats: Arc::new(Semaphore::new(SEATS)),
-            turn: Arc::new(Semaphore::new(1)),
-            entries: Mutex::default(),
-            last: Mutex::default(),
-            ended: AtomicU64::new(0),
-        }
-    }
-
-    pub fn seat(&self) -> Result<Seat, PreviewError> {
-        Arc::clone(&self.seats).try_acquire_owned().map_err(|_| PreviewError::Busy)
-    }
-
-    pub async fn turn(&self, seat: Seat) -> Result<Turn, PreviewError> {
-        // Never closed; if it were, so were the instance.
-        let turn = Arc::clone(&self.turn).acquire_owned().await;
-        turn.map(|turn| Turn { _seat: seat, _turn: turn })
-            .map_err(|_| PreviewError::Catalogue(CatalogueError::Closed))
-    }
-
     /// What was said about the next run is now said about the last one.
     pub fn run_ended(&self) {
         self.ended.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// A fresh preview of these settings.
-    fn known(&self, settings: &Settings) -> Option<Arc<Preview>> {
-        let ended = self.ended.load(Ordering::Acquire);
-        let entries = sane(&self.entries);
-        let is_known =
-            |e: &&Entry| e.is_of(settings, MOVES_KEPT) && e.is_good(ended) && e.is_ready();
-        let answer = entries.iter().find(is_known)?.answer.borrow();
-        answer.as_ref()?.as_ref().ok().map(|(_, preview)| Arc::clone(preview))
-    }
-
     /// Forgets previews of these settings; one under way stays.
     fn forget(&self, settings: &Settings) {
-        sane(&self.entries).retain(|entry| !entry.is_of(settings, 0) || !entry.is_ready());
+        sane(&self.shared).retain(|entry| !entry.is_of(settings, 0) || !entry.is_ready());
     }
 }
 
 impl Maintenance {
-    /// What the next run would do as things are: a fresh answer, or a new one. The dry run goes on
-    /// when the caller is dropped.
-    pub async fn preview(self: &Arc<Self>) -> Result<Arc<Preview>, PreviewError> {
-        self.ask(Wanted::of(self.catalogue().settings())).await
-    }
-
-    /// The same from now on: a fresh answer will not do, one under way will.
-    pub async fn preview_anew(self: &Arc<Self>) -> Result<Arc<Preview>, PreviewError> {
+    /// What the next run would do; nothing is changed. A dry run that others may share goes on when
+    /// the caller is dropped.
+    pub async fn preview(self: &Arc<Self>, wanted: Wanted) -> Result<Arc<Preview>, PreviewError> {
         let settings = self.catalogue().settings();
-        self.previews.forget(&settings);
-        self.ask(Wanted::of(settings)).await
-    }
-
-    /// The newest of these answers, however old; never waits. `None` when a run has ended since, or
-    /// the settings are others now: it would tell of moves that were made, or will not be.
-    pub fn cached_preview(&self) -> Option<Arc<Preview>> {
-        let settings = self.catalogue().settings();
-        let ended = self.previews.ended.load(Ordering::Acquire);
-        let last = sane(&self.previews.last);
-        let holds =
-            |last: &&Last| last.after == ended && last.settings.topology == settings.topology;
-        last.as_ref().filter(holds).map(|last| Arc::clone(&last.preview))
-    }
-
-    /// The answer that `preview` would give at once.
-    pub fn fresh_preview(&self) -> Option<Arc<Preview>> {
-        let settings = self.catalogue().settings();
-        self.previews.known(&settings)
-    }
-
-    /// What the next run would do with another configuration, which is not saved.
-    pub async fn preview_with(
-        self: &Arc<Self>,
-        topology: Topology,
-    ) -> Result<Arc<Preview>, PreviewError> {
-        let settings = self.catalogue().settings();
-        if settings.topology == topology {
-            return self.ask(Wanted::of(settings)).await;
-        }
-        let thought_of = Settings { topology, ..Settings::default() };
-        let settings = Arc::new(thought_of);
-        self.ask(Wanted { settings, moves: MOVES_OF_A_THOUGHT, about: None }).await
-    }
-
-    /// What the next run would do with one file, as of its last change or later.
-    pub async fn plan_of(self: &Arc<Self>, file: FileId) -> Result<Vec<MoveView>, PreviewError> {
-        let Some(digest) = self.catalogue().snapshot()?.file(file)?.map(|f| f.digest) else {
-            return Ok(Vec::new());
-        };
-        let settings = self.catalogue().settings();
-        // A plan that is listed whole answers for every file, so that those who ask share it. Only
-        // for a file that was changed since is another one begun; the old one stays for the others.
-        if self.cached_preview().is_none_or(|last| last.is_whole()) {
-            let about = Some(file);
-            let preview = self.ask(Wanted { about, ..Wanted::of(Arc::clone(&settings)) }).await?;
-            if preview.is_whole() {
-                let moves = preview.run.moves.iter().flatten();
-                return Ok(moves.filter(|m| m.digest == digest).cloned().collect());
+        match wanted {
+            Wanted::Sums(freshness) => {
+                if freshness == Freshness::New {
+                    self.previews.forget(&settings);
+                }
+                self.share(Terms::now(settings)).await
+            }
+            Wanted::EveryMove => self.look(settings, Keep::All).await,
+            Wanted::File(file, digest) => self.look_at_file(settings, file, digest).await,
+            Wanted::With(topology) if topology == settings.topology => {
+                self.share(Terms::now(settings)).await
+            }
+            Wanted::With(topology) => {
+                let settings = Arc::new(Settings { topology, ..Settings::default() });
+                self.share(Terms { settings, moves: MOVES_KEPT_UNSAVED, about: None }).await
             }
         }
-        let turn = self.previews.turn(self.previews.seat()?).await?;
-        let planned = self.plan_ahead(settings, Keep::Of(digest), turn).await?;
-        Ok(planned.run.moves.unwrap_or_default())
     }
 
-    async fn ask(self: &Arc<Self>, wanted: Wanted) -> Result<Arc<Preview>, PreviewError> {
-        let mut answer = self.begin_or_join(wanted)?;
-        let told = answer.wait_for(Option::is_some).await.map(|told| told.clone());
+    /// The newest preview of the settings as they are, however old; never waits. `None` when a run has
+    /// ended since, or the settings are others now: it would tell of moves that were made, or will not
+    /// be.
+    pub fn known_preview(&self) -> Option<KnownPreview> {
+        let settings = self.catalogue().settings();
+        let ended = self.previews.ended.load(Ordering::Acquire);
+        let newest = sane(&self.previews.newest);
+        let newest = newest.as_ref().filter(|newest| {
+            newest.after == ended && newest.settings.topology == settings.topology
+        })?;
+        let is_fresh = is_fresh(newest.ready, &newest.preview);
+        Some(KnownPreview { preview: Arc::clone(&newest.preview), is_fresh })
+    }
+
+    /// A plan that is listed whole answers for every file, so that those who ask share it. Only for a
+    /// file that was changed since is another one begun; the old one stays for the others.
+    async fn look_at_file(
+        self: &Arc<Self>,
+        settings: Arc<Settings>,
+        file: FileId,
+        digest: Digest,
+    ) -> Result<Arc<Preview>, PreviewError> {
+        if self.known_preview().is_none_or(|known| known.preview.is_whole()) {
+            let terms = Terms { about: Some(file), ..Terms::now(Arc::clone(&settings)) };
+            let preview = self.share(terms).await?;
+            if preview.is_whole() {
+                return Ok(preview);
+            }
+        }
+        self.look(settings, Keep::Of(digest)).await
+    }
+
+    /// A dry run that nobody shares.
+    async fn look(
+        &self,
+        settings: Arc<Settings>,
+        keep: Keep,
+    ) -> Result<Arc<Preview>, PreviewError> {
+        let seat = self.dry_runs.seat()?;
+        Ok(Arc::new(self.dry_run(settings, keep, seat).await?))
+    }
+
+    async fn share(self: &Arc<Self>, terms: Terms) -> Result<Arc<Preview>, PreviewError> {
+        let mut ready = self.begin_or_join(terms)?;
+        let told = ready.wait_for(Option::is_some).await.map(|told| told.clone());
         let why = "a preview of the next run ended early: see the log".to_owned();
         let ended = || Err(CatalogueError::Storage(why).into());
-        told.ok().flatten().map_or_else(ended, |answer| answer.map(|(_, preview)| preview))
+        told.ok().flatten().map_or_else(ended, |ready| ready.map(|(_, preview)| preview))
     }
 
     fn begin_or_join(
         self: &Arc<Self>,
-        wanted: Wanted,
-    ) -> Result<watch::Receiver<Option<Answer>>, PreviewError> {
-        let previews = &self.previews;
-        let mut entries = sane(&previews.entries);
-        let after = previews.ended.load(Ordering::Acquire);
-        entries.retain(|entry| entry.is_good(after));
+        terms: Terms,
+    ) -> Result<watch::Receiver<Option<Ready>>, PreviewError> {
+        let mut shared = sane(&self.previews.shared);
+        let after = self.previews.ended.load(Ordering::Acquire);
+        shared.retain(|entry| entry.is_good(after));
         let changes = self.catalogue().changes();
         // One that is ready before one that is newer and under way.
-        let good = entries.iter().filter(|entry| entry.answers(&wanted, changes));
+        let good = shared.iter().filter(|entry| entry.meets(&terms, changes));
         if let Some(entry) = good.min_by_key(|entry| !entry.is_ready()) {
-            return Ok(entry.answer.clone());
+            return Ok(entry.ready.clone());
         }
-        let seat = previews.seat()?;
-        let Wanted { settings, moves, about: _ } = wanted;
-        let (tell, answer) = watch::channel(None);
+        let seat = self.dry_runs.seat()?;
+        let Terms { settings, moves, about: _ } = terms;
+        let (tell, ready) = watch::channel(None);
         // Of the answers that are ready, the newest is better than all others.
         let mut has_one = false;
-        let is_old = |e: &Entry| e.is_ready() && e.is_of(&settings, moves);
-        entries.retain(|entry| !(is_old(entry) && std::mem::replace(&mut has_one, true)));
+        let is_old = |e: &Shared| e.is_ready() && e.is_of(&settings, moves);
+        shared.retain(|entry| !(is_old(entry) && std::mem::replace(&mut has_one, true)));
         let mark = changes.mark();
         let entry =
-            Entry { settings: Arc::clone(&settings), moves, after, mark, answer: answer.clone() };
-        entries.insert(0, entry);
-        entries.truncate(REMEMBERED);
-        drop(entries);
+            Shared { settings: Arc::clone(&settings), moves, after, mark, ready: ready.clone() };
+        shared.insert(0, entry);
+        shared.truncate(REMEMBERED);
+        drop(shared);
         let me = Arc::clone(self);
         self.tasks.spawn(async move {
             let made = me.make(settings, moves, after, seat).await;
             tell.send_replace(Some(made));
         });
-        Ok(answer)
+        Ok(ready)
     }
 
-    async fn make(&self, settings: Arc<Settings>, moves: usize, after: u64, seat: Seat) -> Answer {
-        let turn = self.previews.turn(seat).await?;
-        let (begun, at) = (Instant::now(), self.now());
-        let planned = self.plan_ahead(Arc::clone(&settings), Keep::First(moves), turn).await?;
-        let preview = Arc::new(summed(planned, at, begun.elapsed()));
+    async fn make(&self, settings: Arc<Settings>, moves: usize, after: u64, seat: Seat) -> Ready {
+        let preview = self.dry_run(Arc::clone(&settings), Keep::First(moves), seat).await?;
+        let (ready, preview) = (Instant::now(), Arc::new(preview));
         if self.catalogue().settings().topology == settings.topology {
-            let last = Last { settings, after, preview: Arc::clone(&preview) };
-            *sane(&self.previews.last) = Some(last);
+            let newest = Newest { settings, after, ready, preview: Arc::clone(&preview) };
+            *sane(&self.previews.newest) = Some(newest);
         }
-        Ok((Instant::now(), preview))
+        Ok((ready, preview))
     }
 }
 
-impl Wanted {
+impl Terms {
     /// The next run under the settings as they are.
-    fn of(settings: Arc<Settings>) -> Self {
+    fn now(settings: Arc<Settings>) -> Self {
         Self { settings, moves: MOVES_KEPT, about: None }
     }
-}
-
-fn summed(planned: Planned, at: Timestamp, took: Duration) -> Preview {
-    let Planned { run, groups, total } = planned;
-    Preview { at, took, run, moves_total: total, stores: effects(&groups), groups }
-}
-
-/// A copy arrives, a removal leaves, a move does both.
-fn effects(groups: &[MoveGroup]) -> Vec<StoreEffect> {
-    let mut stores = BTreeMap::<&str, StoreEffect>::new();
-    for group in groups {
-        if let Some(to) = &group.to {
-            stores.entry(to).or_default().incoming.add_all(group.count);
-        }
-        if let Some(from) = group.leaves() {
-            stores.entry(from).or_default().outgoing.add_all(group.count);
-        }
-    }
-    let named =
-        |(name, effect): (&str, StoreEffect)| StoreEffect { store: name.to_owned(), ..effect };
-    stores.into_iter().map(named).collect()
 }

@@ -16,6 +16,7 @@ use crate::domain::{
     Entry, File, FileId, FilePath, ReplicaState, Scope, ScopeId, ScopeName, StoreId, StoreName,
     Topology,
 };
+use crate::maintenance::Wanted;
 use crate::planner::{self, CONFIRMED, World};
 
 /// Entries of a page when the client does not say, and at most.
@@ -137,7 +138,7 @@ pub async fn explain(
         blocking(app, move |app| find(app, &settings.topology, scope, &path_here)).await?
     };
     let serving = serving(app, scope, &found.file).await;
-    let next_run = app.maintenance.plan_of(found.file.id).await?;
+    let next_run = moves_of(app, &found.file).await?;
     blocking(app, move |app| {
         let explained = explained(app, &settings.topology, &found, serving)?;
         Ok(Explanation { next_run, ..explained })
@@ -207,9 +208,14 @@ pub async fn next_run(
     let path = path.clone();
     let file = blocking(app, move |app| {
         let settings = app.catalogue.settings();
-        Ok(find(app, &settings.topology, scope, &path)?.file.id)
+        Ok(find(app, &settings.topology, scope, &path)?.file)
     });
-    Ok(app.maintenance.plan_of(file.await?).await?)
+    moves_of(app, &file.await?).await
+}
+
+async fn moves_of(app: &Arc<App>, file: &File) -> Result<Vec<MoveView>, OpError> {
+    let preview = app.maintenance.preview(Wanted::File(file.id, file.digest)).await?;
+    Ok(preview.moves_of(file.digest))
 }
 
 /// The first store in download order that can be used now.

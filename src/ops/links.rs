@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::audit::{Change, link_value};
 use super::tally::Tally;
-use super::vacuum::Previewed;
+use super::vacuum::preview_with;
 use super::{Actor, Force, OpError, find_scope, find_store, link_rules, names, plural};
-use crate::api::{Count, LinkChange, LinkView, Role};
+use crate::api::{ChangePreview, Count, LinkChange, LinkView, Role};
 use crate::app::App;
 use crate::catalogue::Tx;
 use crate::domain::{
@@ -198,7 +198,7 @@ pub async fn preview(
     scope: &ScopeName,
     store: &StoreName,
     change: &LinkChange,
-) -> Result<Previewed, OpError> {
+) -> Result<ChangePreview, OpError> {
     actor.require_instance_admin()?;
     let mut topology = app.catalogue.settings().topology.clone();
     let (scope, store) = pair(&topology, scope, store)?;
@@ -217,7 +217,7 @@ pub async fn preview(
     };
     topology.unlinked.remove(&(scope, store));
     topology.links.insert((scope, store), link);
-    Previewed::of(app, topology).await
+    preview_with(app, topology).await
 }
 
 /// Checks and writes a changed link; an unchanged one leaves no trace.

@@ -9,12 +9,14 @@ use tokio::sync::watch;
 use super::audit::Change;
 use super::{Actor, OpError, blocking, find_store};
 use crate::api::{
-    FileName, Outcome, Preview, ReconcileReport, Run, SweepReport, SweepRequest, VerifyReport,
-    VerifyRequest,
+    ChangePreview, FileName, Outcome, Preview, ReconcileReport, Run, SweepReport, SweepRequest,
+    VerifyReport, VerifyRequest,
 };
 use crate::app::App;
 use crate::domain::{Digest, StoreId, StoreName, Topology};
-use crate::maintenance::{ControlError, PreviewError, StartError, SweepError};
+use crate::maintenance::{
+    ControlError, Freshness, KnownPreview, PreviewError, StartError, SweepError, Wanted,
+};
 
 /// Runs kept (SPEC 7).
 const KEPT: usize = 100;
@@ -77,30 +79,28 @@ impl From<PreviewError> for OpError {
     }
 }
 
-/// What the next run would do, in sums and with its first moves; an answer of the last seconds will
-/// do. Nothing is changed.
-pub async fn preview(app: &Arc<App>, actor: &Actor) -> Result<Arc<Preview>, OpError> {
+/// What the next run would do; nothing is changed.
+pub async fn preview(
+    app: &Arc<App>,
+    actor: &Actor,
+    wanted: Wanted,
+) -> Result<Arc<Preview>, OpError> {
     actor.require_instance_admin()?;
-    Ok(app.maintenance.preview().await?)
-}
-
-/// The same, looked at from now on.
-pub async fn preview_anew(app: &Arc<App>, actor: &Actor) -> Result<Arc<Preview>, OpError> {
-    actor.require_instance_admin()?;
-    Ok(app.maintenance.preview_anew().await?)
+    Ok(app.maintenance.preview(wanted).await?)
 }
 
 /// The newest preview, however old, unless a run or a change of settings has overtaken it; never
 /// waits.
-pub fn cached_preview(app: &App, actor: &Actor) -> Result<Option<Arc<Preview>>, OpError> {
+pub fn known_preview(app: &App, actor: &Actor) -> Result<Option<KnownPreview>, OpError> {
     actor.require_instance_admin()?;
-    Ok(app.maintenance.cached_preview())
+    Ok(app.maintenance.known_preview())
 }
 
-/// The preview that `preview` would answer with at once.
-pub fn fresh_preview(app: &App, actor: &Actor) -> Result<Option<Arc<Preview>>, OpError> {
-    actor.require_instance_admin()?;
-    Ok(app.maintenance.fresh_preview())
+/// What the next run would do as things are and as if `topology` were the configuration.
+pub(super) async fn preview_with(app: &App, topology: Topology) -> Result<ChangePreview, OpError> {
+    let before = app.maintenance.preview(Wanted::Sums(Freshness::Recent)).await?;
+    let after = app.maintenance.preview(Wanted::With(topology)).await?;
+    Ok(ChangePreview { before: before.in_sums(), after: after.in_sums() })
 }
 
 /// A path of each file, in the scope that is named beside it if it has one there. Files without a
@@ -128,28 +128,6 @@ pub async fn names_of(
         Ok(names)
     })
     .await
-}
-
-/// What the next run would do with and without a change that was not made.
-#[derive(Debug, Clone)]
-pub struct Previewed {
-    pub before: Arc<Preview>,
-    pub after: Arc<Preview>,
-}
-
-impl Previewed {
-    /// The next run as things are and as if `topology` were the configuration.
-    pub(super) async fn of(app: &App, topology: Topology) -> Result<Self, OpError> {
-        let before = app.maintenance.preview().await?;
-        let after = app.maintenance.preview_with(topology).await?;
-        Ok(Self { before, after })
-    }
-}
-
-/// What the next run would do, with every move; nothing is changed.
-pub async fn plan(app: &Arc<App>, actor: &Actor) -> Result<Run, OpError> {
-    actor.require_instance_admin()?;
-    Ok(app.maintenance.dry_run().await?)
 }
 
 /// The runs that are kept, newest first.

@@ -397,7 +397,7 @@ async fn a_residual_replica_goes_when_its_unlink_is_older_than_the_grace() {
     is_complete(&run);
     assert_eq!(house.places(a), "far local");
     house.clock.advance(25 * HOUR);
-    let planned = house.maintenance.plan_of(house.file(a).expect("file").id).await.expect("plan");
+    let planned = house.moves_of(a).await;
     let run = house.vacuum().await;
     is_complete(&run);
     assert_eq!(house.places(a), "local");

@@ -14,7 +14,7 @@ use hayloft::domain::{
     BackendConfig, Digest, Drain, File, FilePath, Link, LocalConfig, Policy, ReplicaState, Scope,
     ScopeId, ScopeName, Store, StoreId, StoreName, Timestamp,
 };
-use hayloft::maintenance::Maintenance;
+use hayloft::maintenance::{Maintenance, Wanted};
 use hayloft::stores::{Backend, FaultyStore, MemoryStore};
 use hayloft::transfer::{Condition, Declared, Transfer, UploadRequest, marker_of};
 
@@ -310,7 +310,15 @@ impl House {
     }
 
     pub async fn dry(&self) -> Run {
-        self.maintenance.dry_run().await.expect("planned")
+        let preview = self.maintenance.preview(Wanted::EveryMove).await.expect("planned");
+        Arc::unwrap_or_clone(preview).run
+    }
+
+    /// What the next run would do with a file.
+    pub async fn moves_of(&self, digest: Digest) -> Vec<MoveView> {
+        let file = self.file(digest).expect("the file");
+        let wanted = Wanted::File(file.id, digest);
+        self.maintenance.preview(wanted).await.expect("a plan").moves_of(digest)
     }
 
     /// Everything adds up: counters, replicas, and no orphan.

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::super::audit::{Change, store_value};
-use super::super::vacuum::Previewed;
+use super::super::vacuum::preview_with;
 use super::super::{Actor, OpError, find_store, names, s3_settings};
 use super::view::shown;
 use super::{check_limits, store_error};
-use crate::api::{S3Settings, StoreChange, StoreView};
+use crate::api::{ChangePreview, S3Settings, StoreChange, StoreView};
 use crate::app::App;
 use crate::domain::{BackendConfig, S3Config, Store, StoreName, Topology};
 use crate::stores::{self, Marker, StoreError};
@@ -61,14 +61,14 @@ pub async fn preview_change(
     actor: &Actor,
     name: &StoreName,
     change: &StoreChange,
-) -> Result<Previewed, OpError> {
+) -> Result<ChangePreview, OpError> {
     actor.require_instance_admin()?;
     let mut topology = app.catalogue.settings().topology.clone();
     let old = find_store(&topology, name)?;
     let new = changed(old, change)?;
     check_instance_wide(&topology, old, &new)?;
     topology.stores.insert(new.id, new);
-    Previewed::of(app, topology).await
+    preview_with(app, topology).await
 }
 
 fn changed(old: &Store, change: &StoreChange) -> Result<Store, OpError> {

@@ -79,8 +79,7 @@ pub async fn preview(
     Names((scope, store)): Names<(ScopeName, StoreName)>,
     Input(change): Input<LinkChange>,
 ) -> Answer<Json<ChangePreview>> {
-    let previewed = ops::links::preview(&app, &actor, &scope, &store, &change).await?;
-    Ok(Json(super::vacuum::in_sums(&previewed)))
+    Ok(Json(ops::links::preview(&app, &actor, &scope, &store, &change).await?))
 }
 
 /// Unlinks a store, unless files of the scope would become unreadable. The header `Hayloft-Notice`

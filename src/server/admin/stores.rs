@@ -100,8 +100,7 @@ pub async fn preview(
     Names(store): Names<StoreName>,
     Input(change): Input<StoreChange>,
 ) -> Answer<Json<ChangePreview>> {
-    let previewed = ops::stores::preview_change(&app, &actor, &store, &change).await?;
-    Ok(Json(super::vacuum::in_sums(&previewed)))
+    Ok(Json(ops::stores::preview_change(&app, &actor, &store, &change).await?))
 }
 
 /// Proves that a store works, with a probe object that is removed again.

@@ -16,12 +16,12 @@ use utoipa::{IntoParams, ToSchema};
 use super::openapi::Errors;
 use super::{Answer, Failure, Input, Names, Nothing, Query, Who};
 use crate::api::{
-    ChangePreview, Preview, ReconcileReport, Run, SweepReport, SweepRequest, VerifyReport,
-    VerifyRequest,
+    Preview, ReconcileReport, Run, SweepReport, SweepRequest, VerifyReport, VerifyRequest,
 };
 use crate::app::App;
 use crate::domain::StoreName;
-use crate::ops::vacuum::{self, Control, Previewed, Which};
+use crate::maintenance::{Freshness, Wanted};
+use crate::ops::vacuum::{self, Control, Which};
 
 /// The number of a run, or `current`.
 #[derive(ToSchema)]
@@ -66,20 +66,17 @@ fn which(id: &str) -> Result<Which, Failure> {
 #[utoipa::path(get, path = "/api/v1/vacuum/plan", tag = "vacuum",
     responses((status = 200, body = Run), Errors))]
 pub async fn plan(State(app): State<Arc<App>>, Who(actor): Who) -> Answer<Json<Run>> {
-    Ok(Json(vacuum::plan(&app, &actor).await?))
+    let preview = vacuum::preview(&app, &actor, Wanted::EveryMove).await?;
+    Ok(Json(Arc::unwrap_or_clone(preview).run))
 }
 
-/// The same in sums, without the moves. An answer of the last seconds will do, and of the last minutes
+/// What the next run would do in sums, without the moves. An answer of the last seconds will do, and of the last minutes
 /// where looking takes long; `at` says from when it is.
 #[utoipa::path(get, path = "/api/v1/vacuum/preview", tag = "vacuum",
     responses((status = 200, body = Preview), Errors))]
 pub async fn preview(State(app): State<Arc<App>>, Who(actor): Who) -> Answer<Json<Preview>> {
-    Ok(Json(vacuum::preview(&app, &actor).await?.in_sums()))
-}
-
-/// Two previews in sums, for an answer.
-pub(super) fn in_sums(previewed: &Previewed) -> ChangePreview {
-    ChangePreview { before: previewed.before.in_sums(), after: previewed.after.in_sums() }
+    let wanted = Wanted::Sums(Freshness::Recent);
+    Ok(Json(vacuum::preview(&app, &actor, wanted).await?.in_sums()))
 }
 
 /// The last 100 runs, newest first.

@@ -9,11 +9,10 @@ use axum::response::Response;
 use super::super::errors::Failure;
 use super::frame::render;
 use super::show;
-use crate::api::{Count, MoveAction, Preview, RunError};
+use crate::api::{ChangePreview, Count, MoveAction, MoveGroup, Preview, RunError};
 use crate::app::App;
 use crate::domain::Timestamp;
 use crate::ops::OpError;
-use crate::ops::vacuum::Previewed;
 
 /// Rows of the table, and parts of the sentence.
 const ROWS: usize = 40;
@@ -87,9 +86,9 @@ impl Effect {
         }
     }
 
-    pub fn of(previewed: Result<Previewed, OpError>) -> Self {
-        match previewed {
-            Ok(previewed) => Self::Seen(Box::new(seen(&previewed.before, &previewed.after))),
+    pub fn of(preview: Result<ChangePreview, OpError>) -> Self {
+        match preview {
+            Ok(preview) => Self::Seen(Box::new(seen(&preview.before, &preview.after))),
             Err(
                 error @ (OpError::NotFound { .. }
                 | OpError::NotLinked { .. }
@@ -122,18 +121,8 @@ pub fn shown(app: &App, effect: Effect) -> Result<Response, Failure> {
 type Sides = (Count, Count);
 
 fn seen(before: &Preview, after: &Preview) -> Seen {
-    let mut paths: BTreeMap<Path, Sides> = BTreeMap::new();
-    let mut rows: BTreeMap<(Path, Option<String>), Sides> = BTreeMap::new();
-    for (is_after, preview) in [(false, before), (true, after)] {
-        for group in &preview.groups {
-            let path = (group.action, group.from.clone(), group.to.clone());
-            let row = rows.entry((path.clone(), group.scope.clone())).or_default();
-            for side in [row, paths.entry(path).or_default()] {
-                let count = if is_after { &mut side.1 } else { &mut side.0 };
-                count.add_all(group.count);
-            }
-        }
-    }
+    let paths = sides(before, after, path_of);
+    let rows = sides(before, after, |group| (path_of(group), group.scope.clone()));
     let mut rows: Vec<Row> = rows.into_iter().map(row).collect();
     rows.sort_by_key(|row| !row.is_changed());
     let more = rows.len().saturating_sub(ROWS);
@@ -150,6 +139,25 @@ fn seen(before: &Preview, after: &Preview) -> Seen {
         at: after.at,
         is_as_is: false,
     }
+}
+
+fn path_of(group: &MoveGroup) -> Path {
+    (group.action, group.from.clone(), group.to.clone())
+}
+
+fn sides<K: Ord + Clone>(
+    before: &Preview,
+    after: &Preview,
+    key: impl Fn(&MoveGroup) -> K,
+) -> BTreeMap<K, Sides> {
+    let mut sides: BTreeMap<K, Sides> = BTreeMap::new();
+    for (key, count) in MoveGroup::sums(&before.groups, &key) {
+        sides.entry(key).or_default().0 = count;
+    }
+    for (key, count) in MoveGroup::sums(&after.groups, &key) {
+        sides.entry(key).or_default().1 = count;
+    }
+    sides
 }
 
 fn row(((path, scope), (before, after)): ((Path, Option<String>), Sides)) -> Row {

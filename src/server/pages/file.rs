@@ -60,13 +60,13 @@ pub async fn show(
     visit: Visit,
 ) -> Result<Response, Failure> {
     let path = browse::path(&visit)?;
-    let known = ops::files::known(&app, &visit.actor, &scope, &path).await?;
+    let about = ops::files::known(&app, &visit.actor, &scope, &path).await?;
     let next = if visit.query.is_set("next") {
         Some(ops::files::next_run(&app, &visit.actor, &scope, &path).await?)
     } else {
         None
     };
-    let plan = ops::vacuum::cached_preview(&app, &visit.actor)?;
+    let known = ops::vacuum::known_preview(&app, &visit.actor)?;
     let folders = path.as_str().match_indices('/').filter_map(|(at, _)| path.as_str().get(..=at));
     let crumbs = folders.map(|folder| {
         let name = places::name(folder).trim_end_matches('/').to_owned();
@@ -75,13 +75,13 @@ pub async fn show(
     render(&Page {
         frame: visit.frame(&app, Section::Files, path.file_name()),
         now: app.catalogue.clock().now(),
-        about: known.explanation,
-        order: known.order,
-        unserved: known.unserved,
-        twins: known.twins,
+        about: about.explanation,
+        order: about.order,
+        unserved: about.unserved,
+        twins: about.twins,
         crumbs: crumbs.collect(),
         next,
-        is_cheap: plan.is_none_or(|plan| plan.is_whole()),
+        is_cheap: known.is_none_or(|known| known.preview.is_whole()),
     })
 }
 

@@ -17,6 +17,7 @@ use super::{link_form, places, show};
 use crate::api::{LinkChange, LinkView};
 use crate::app::App;
 use crate::domain::{ScopeName, StoreName, Timestamp};
+use crate::maintenance::{Freshness, Wanted};
 use crate::ops;
 use crate::ops::links::Removal;
 use crate::ops::{Force, OpError};
@@ -237,7 +238,10 @@ pub async fn effect_now(
     let link = ops::find_scope(topology, scope)
         .and_then(|scope| Ok(topology.link(scope.id, ops::find_store(topology, store)?.id)))?;
     let effect = match link {
-        Some(_) => Effect::as_is(ops::vacuum::preview(&app, &visit.actor).await),
+        Some(_) => {
+            let wanted = Wanted::Sums(Freshness::Recent);
+            Effect::as_is(ops::vacuum::preview(&app, &visit.actor, wanted).await)
+        }
         None => effect_of(&app, &visit, names, &LinkChange::default()).await,
     };
     effect::shown(&app, effect)

@@ -8,6 +8,7 @@ use super::show;
 use crate::api::{Preview, StoreView};
 use crate::app::App;
 use crate::domain::Timestamp;
+use crate::maintenance::{Freshness, Wanted};
 use crate::ops;
 use crate::ops::OpError;
 use crate::ops::status::Growth;
@@ -29,17 +30,21 @@ impl Ahead {
         if visit.query.is_set("look") {
             return Self::now(app, visit).await;
         }
-        let fresh = ops::vacuum::fresh_preview(app, &visit.actor)?;
-        let is_old = fresh.is_none();
-        let plan = fresh.or(ops::vacuum::cached_preview(app, &visit.actor)?);
-        Ok(Self { plan, is_old, problem: None })
+        let known = ops::vacuum::known_preview(app, &visit.actor)?;
+        let is_old = known.as_ref().is_none_or(|known| !known.is_fresh);
+        Ok(Self { plan: known.map(|known| known.preview), is_old, problem: None })
     }
 
     /// For the part that fills the bars in: waits for the answer.
     pub async fn now(app: &Arc<App>, visit: &Visit) -> Result<Self, OpError> {
-        let asked = ops::vacuum::preview(app, &visit.actor).await;
-        let problem = asked.as_ref().err().map(ToString::to_string);
-        let plan = asked.ok().or(ops::vacuum::cached_preview(app, &visit.actor)?);
+        let wanted = Wanted::Sums(Freshness::Recent);
+        let (plan, problem) = match ops::vacuum::preview(app, &visit.actor, wanted).await {
+            Ok(plan) => (Some(plan), None),
+            Err(error) => {
+                let known = ops::vacuum::known_preview(app, &visit.actor)?;
+                (known.map(|known| known.preview), Some(error.to_string()))
+            }
+        };
         Ok(Self { plan, is_old: false, problem })
     }
 

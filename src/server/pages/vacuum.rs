@@ -16,10 +16,11 @@ use super::super::errors::Failure;
 use super::form::Form;
 use super::frame::{Frame, Section, Visit, done, render, see};
 use super::{mend, places, show};
-use crate::api::{Count, MoveAction, Outcome, Preview, Run};
+use crate::api::{Count, MoveGroup, Outcome, Preview, Run};
 use crate::app::App;
 use crate::config::Schedule;
 use crate::domain::Timestamp;
+use crate::maintenance::{Freshness, Wanted};
 use crate::ops::{self, OpError};
 use moves::{Filter, Moves, Source};
 use problems::Problem;
@@ -64,15 +65,9 @@ impl Plan {
 
 /// The sums in one line.
 fn sentence(preview: &Preview) -> String {
-    let parts =
-        [("copy", MoveAction::Copy), ("move", MoveAction::Move), ("remove", MoveAction::Remove)];
-    let told = parts.iter().filter_map(|(verb, action)| {
-        let mut sum = Count::default();
-        for group in preview.groups.iter().filter(|group| group.action == *action) {
-            sum.add_all(group.count);
-        }
-        (sum.files > 0)
-            .then(|| format!("{verb} {} ({})", show::files(sum.files), show::bytes(sum.bytes)))
+    let sums = MoveGroup::sums(&preview.groups, |group| group.action);
+    let told = sums.iter().map(|(action, sum)| {
+        format!("{} {} ({})", action.as_str(), show::files(sum.files), show::bytes(sum.bytes))
     });
     let told: Vec<String> = told.collect();
     match told.split_last() {
@@ -109,11 +104,10 @@ pub async fn show(State(app): State<Arc<App>>, visit: Visit) -> Result<Response,
     let shown = if visit.query.is_set("all") { runs.len() } else { RUNS };
     let more = runs.len().saturating_sub(shown);
     runs.truncate(shown);
-    let fresh = ops::vacuum::fresh_preview(&app, &visit.actor)?;
-    let is_old = fresh.is_none();
-    let known = fresh.or(ops::vacuum::cached_preview(&app, &visit.actor)?);
+    let known = ops::vacuum::known_preview(&app, &visit.actor)?;
+    let is_old = known.as_ref().is_none_or(|known| !known.is_fresh);
     let plan = match known {
-        Some(preview) => Some(Plan::new(&app, &visit, &preview).await?),
+        Some(known) => Some(Plan::new(&app, &visit, &known.preview).await?),
         None => None,
     };
     let config = &app.config.maintenance;
@@ -156,7 +150,7 @@ struct BusyPart {
 
 /// The plan as markup, once it is made.
 pub async fn plan_part(State(app): State<Arc<App>>, visit: Visit) -> Result<Response, Failure> {
-    match ops::vacuum::preview(&app, &visit.actor).await {
+    match ops::vacuum::preview(&app, &visit.actor, Wanted::Sums(Freshness::Recent)).await {
         Ok(preview) => {
             let plan = Plan::new(&app, &visit, &preview).await?;
             render(&PlanPart { now: app.catalogue.clock().now(), plan })
@@ -176,11 +170,11 @@ struct PlanPage {
 /// The plan move by move. Waits for one, but goes through the pages of one that is known.
 pub async fn plan(State(app): State<Arc<App>>, visit: Visit) -> Result<Response, Failure> {
     let goes_on = !Filter::of(&visit)?.is_empty() || !visit.get("page").is_empty();
-    let known = if goes_on { ops::vacuum::cached_preview(&app, &visit.actor)? } else { None };
+    let known = if goes_on { ops::vacuum::known_preview(&app, &visit.actor)? } else { None };
+    let freshness = if visit.query.is_set("new") { Freshness::New } else { Freshness::Recent };
     let preview = match known {
-        Some(preview) => preview,
-        None if visit.query.is_set("new") => ops::vacuum::preview_anew(&app, &visit.actor).await?,
-        None => ops::vacuum::preview(&app, &visit.actor).await?,
+        Some(known) => known.preview,
+        None => ops::vacuum::preview(&app, &visit.actor, Wanted::Sums(freshness)).await?,
     };
     let plan = Plan::new(&app, &visit, &preview).await?;
     let frame = visit.frame(&app, Section::Vacuum, "The next run");

@@ -1,6 +1,5 @@
 //! Moves, planned or made: their sums by stores and scopes, and one by one, page by page.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -124,10 +123,7 @@ fn pairs(groups: &[MoveGroup], base: &str) -> Vec<Pair> {
 
 fn pair(groups: &[MoveGroup], base: &str) -> Option<Pair> {
     let first = groups.first()?;
-    let mut count = Count::default();
-    for group in groups {
-        count.add_all(group.count);
-    }
+    let count = MoveGroup::sums(groups, |_| ()).remove(&()).unwrap_or_default();
     let share = |group: &MoveGroup| Share {
         scope: group.scope.clone(),
         reason: group.reason.clone(),
@@ -146,17 +142,14 @@ fn pair(groups: &[MoveGroup], base: &str) -> Option<Pair> {
 
 /// The sums of moves that nobody summed up yet.
 pub fn grouped(moves: &[MoveView]) -> Vec<MoveGroup> {
-    let mut sums = BTreeMap::<_, Count>::new();
-    for step in moves {
-        let key = (step.action, &step.from, &step.to, &step.scope, &step.reason);
-        sums.entry(key).or_default().add(step.size);
-    }
-    let mut groups = Vec::with_capacity(sums.len());
-    for ((action, from, to, scope, reason), count) in sums {
-        let (scope, from, to) = (scope.clone(), from.clone(), to.clone());
-        groups.push(MoveGroup { action, scope, from, to, reason: reason.clone(), count });
-    }
-    groups
+    MoveGroup::merged(moves.iter().cloned().map(|step| MoveGroup {
+        action: step.action,
+        scope: step.scope,
+        from: step.from,
+        to: step.to,
+        reason: step.reason,
+        count: Count::new(1, step.size),
+    }))
 }
 
 /// One move.

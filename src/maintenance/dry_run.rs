@@ -4,14 +4,18 @@
 //! in them or in the catalogue. Orphans are no moves and are left to the run.
 //!
 //! Its moves go into a sink that counts all of them by kind and keeps as many as the asker wants to
-//! see: a page must not cost a list of millions. One dry run is at work at a time (`preview`).
+//! see: a page must not cost a list of millions. One dry run is at work at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Instant;
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{Count, MoveAction, MoveGroup, MoveView, Outcome, Run, RunError};
+use crate::api::{
+    Count, MoveAction, MoveGroup, MoveView, Outcome, Preview, Run, RunError, StoreEffect,
+};
 use crate::catalogue::{CatalogueError, Settings};
 use crate::domain::{Digest, File, FileId, ReplicaState, ScopeId, StoreId, Timestamp, Topology};
 use crate::planner::{Driver, Move, MoveResult, Overlay, Reason, Snapshot};
@@ -20,12 +24,49 @@ use super::first::{UNREFERENCED, bidding_farewell, farewell_from};
 use super::gather::{Scene, View, blocking};
 use super::last::{Finding, archived, lost, marked};
 use super::live::{action_of, view_of};
-use super::preview::{PreviewError, Turn};
 use super::recheck::{Back, Proof};
 use super::run::{dry, error_of, kept_for};
 use super::{Maintenance, run::Looked};
 
 const PAGE: usize = 512;
+/// Dry runs at work or waiting for their turn. More would wait for minutes on a large instance.
+const SEATS: usize = 8;
+
+/// Why there is no preview.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum PreviewError {
+    /// Too many are waited for.
+    #[error("{SEATS} previews of the next run are at work or waiting: try again in a moment")]
+    Busy,
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+}
+
+/// The right to wait for a turn.
+pub(super) type Seat = OwnedSemaphorePermit;
+
+/// Who may make a dry run, one at a time, and who may wait for it.
+#[derive(Debug)]
+pub(super) struct Queue {
+    seats: Arc<Semaphore>,
+    turn: Arc<Semaphore>,
+}
+
+impl Queue {
+    pub fn new() -> Self {
+        Self { seats: Arc::new(Semaphore::new(SEATS)), turn: Arc::new(Semaphore::new(1)) }
+    }
+
+    pub fn seat(&self) -> Result<Seat, PreviewError> {
+        Arc::clone(&self.seats).try_acquire_owned().map_err(|_| PreviewError::Busy)
+    }
+
+    async fn turn(&self) -> Result<OwnedSemaphorePermit, CatalogueError> {
+        // Never closed; if it were, so were the instance.
+        let turn = Arc::clone(&self.turn).acquire_owned().await;
+        turn.map_err(|_| CatalogueError::Closed)
+    }
+}
 
 /// Which moves of a dry run are kept; all are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,32 +76,18 @@ pub(super) enum Keep {
     Of(Digest),
 }
 
-/// What a dry run found.
-#[derive(Debug)]
-pub(super) struct Planned {
-    /// With the moves that were to be kept.
-    pub run: Run,
-    pub groups: Vec<MoveGroup>,
-    /// All moves.
-    pub total: u64,
-}
-
 impl Maintenance {
-    /// What the next real run would do, given no failure and no other change, with all its moves.
-    /// Its id is `None`.
-    pub async fn dry_run(&self) -> Result<Run, PreviewError> {
-        let turn = self.previews.turn(self.previews.seat()?).await?;
-        Ok(self.plan_ahead(self.catalogue().settings(), Keep::All, turn).await?.run)
-    }
-
-    /// The dry run under `settings`, which need not be those of the catalogue. Ends early when it is
-    /// dropped and when the process ends.
-    pub(super) async fn plan_ahead(
+    /// What the next real run would do under `settings`, which need not be those of the catalogue,
+    /// given no failure and no other change. It lists the moves that are to be kept, and its run has
+    /// no id. Ends early when it is dropped and when the process ends.
+    pub(super) async fn dry_run(
         &self,
         settings: Arc<Settings>,
         keep: Keep,
-        turn: Turn,
-    ) -> Result<Planned, CatalogueError> {
+        seat: Seat,
+    ) -> Result<Preview, CatalogueError> {
+        let turn = self.dry_runs.turn().await?;
+        let begun = Instant::now();
         let given_up = self.stopping.child_token();
         let _with_this_future = given_up.clone().drop_guard();
         let now = self.now();
@@ -74,7 +101,7 @@ impl Maintenance {
         let due = self.due_deletions(&looked)?;
         let catalogue = Arc::clone(self.catalogue());
         let planned = blocking(move || {
-            let _turn = turn;
+            let _until_it_ends = (seat, turn);
             let view = View::with(&catalogue, Arc::clone(&scene.settings))?;
             let mut sketch = Sketch::new(&view, &scene, keep)?;
             sketch.finish_deletions(due)?;
@@ -82,8 +109,7 @@ impl Maintenance {
             sketch.expire(now.before(scene.grace))?;
             sketch.plan(&given_up)
         });
-        let mut planned = planned.await?;
-        let run = &mut planned.run;
+        let (mut run, sink) = planned.await?;
         run.errors.extend(looked.problems.iter().map(|(store, problem)| RunError {
             phase: "stores".to_owned(),
             scope: None,
@@ -95,7 +121,10 @@ impl Maintenance {
         }));
         run.outcome = if run.errors.is_empty() { Outcome::Complete } else { Outcome::Incomplete };
         run.finished_at = Some(self.now());
-        Ok(planned)
+        let groups = sink.groups(&settings.topology);
+        run.moves = Some(sink.kept);
+        let (moves_total, stores) = (sink.total, StoreEffect::of(&groups));
+        Ok(Preview { at: now, took: begun.elapsed(), run, moves_total, groups, stores })
     }
 
     /// The stores as they are, and missing replicas that are there again.
@@ -206,7 +235,6 @@ impl Sink {
         }
     }
 
-    /// By name, so that equal plans read the same.
     fn groups(&self, topology: &Topology) -> Vec<MoveGroup> {
         let store = |id: Option<StoreId>| id.map(|id| topology.store_name(id));
         let group = |(kind, count): (&Kind, &Count)| MoveGroup {
@@ -217,12 +245,7 @@ impl Sink {
             reason: kind.reason.map_or_else(|| UNREFERENCED.to_owned(), |why| why.to_string()),
             count: *count,
         };
-        let mut groups: Vec<MoveGroup> = self.kinds.iter().map(group).collect();
-        groups.sort_by(|a, b| {
-            let key = |g: &MoveGroup| (g.action, g.from.clone(), g.to.clone(), g.scope.clone());
-            key(a).cmp(&key(b)).then_with(|| a.reason.cmp(&b.reason))
-        });
-        groups
+        MoveGroup::merged(self.kinds.iter().map(group))
     }
 }
 
@@ -297,7 +320,7 @@ impl<'a> Sketch<'a> {
     }
 
     /// Plans the policies and reports like a run.
-    fn plan(mut self, given_up: &CancellationToken) -> Result<Planned, CatalogueError> {
+    fn plan(mut self, given_up: &CancellationToken) -> Result<(Run, Sink), CatalogueError> {
         let (world, topology) = (self.scene.world(), &self.scene.settings.topology);
         let mut driver = Driver::new();
         while let Some(batch) = driver.next(&self.overlay, &world)? {
@@ -324,9 +347,7 @@ impl<'a> Sketch<'a> {
         run.errors = report.errors.iter().map(error_of).collect();
         run.errors.extend(marked(&self.overlay, topology)?.into_iter().map(told));
         run.errors.extend(lost(&live, topology).into_iter().map(told));
-        let groups = self.sink.groups(topology);
-        run.moves = Some(self.sink.kept);
-        Ok(Planned { run, groups, total: self.sink.total })
+        Ok((run, self.sink))
     }
 }
 
