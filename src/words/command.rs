@@ -47,7 +47,7 @@ fn or(name: Option<&impl ToString>, placeholder: &str) -> String {
 }
 
 fn options<S>(changes: &[Change<S>], option: impl Fn(&Change<S>) -> String) -> String {
-    changes.iter().map(|change| format!(" {}", option(change))).collect()
+    changes.iter().fold(String::new(), |options, change| options + " " + &option(change))
 }
 
 fn store_change(change: &Change<StoreSetting>) -> String {

@@ -189,6 +189,7 @@ pub fn with_code(text: &str) -> String {
 }
 
 /// A phrase: settings by their fields, commands to be copied. Markup.
+#[expect(dead_code, reason = "the shapes of answers still carry texts")]
 pub fn phrase(phrase: &Phrase) -> String {
     let piece = |piece: &Piece| match piece {
         Piece::Text(text) => escape(text),
