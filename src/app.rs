@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 pub use crate::catalogue::Rehearsal;
 use crate::catalogue::{Catalogue, CatalogueError, Options};
@@ -142,7 +143,8 @@ impl App {
     /// every operation fails.
     pub async fn shutdown(&self) -> Result<(), CatalogueError> {
         self.maintenance.shutdown().await;
-        self.catalogue.flush_last_uses(self.config.maintenance.last_use_granularity).await?;
+        // Also those that are newer by less than the granularity: memory ends here.
+        self.catalogue.flush_last_uses(Duration::ZERO).await?;
         if self.role == Role::Server {
             self.transfer.end_serving().await?;
         }

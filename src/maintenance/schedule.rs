@@ -1,16 +1,11 @@
 //! When the next run is due: pure, from times and the configuration.
 
-use std::time::Duration;
-
 use jiff::Zoned;
 use jiff::civil::Time;
 use jiff::tz::TimeZone;
 
 use crate::config::Schedule;
 use crate::domain::Timestamp;
-
-/// A last run older than this makes one due at start-up (SPEC 7).
-const OVERDUE: Duration = Duration::from_hours(24);
 
 /// The wall clock time of day of this machine's time zone; `None` for times no calendar has.
 pub fn local_time(at: Timestamp) -> Option<Time> {
@@ -49,13 +44,24 @@ fn next_in(
     }
 }
 
-/// Whether a run was missed while the process was away [38].
+/// Whether a slot has passed since the last run, while the process was away [38].
 pub fn is_overdue(schedule: Schedule, last_finished: Timestamp, now: Timestamp) -> bool {
-    schedule != Schedule::Off && now.since(last_finished) > OVERDUE
+    is_overdue_in(schedule, last_finished, now, TimeZone::system())
+}
+
+fn is_overdue_in(
+    schedule: Schedule,
+    last_finished: Timestamp,
+    now: Timestamp,
+    zone: TimeZone,
+) -> bool {
+    next_in(schedule, last_finished, last_finished, zone).is_some_and(|slot| slot <= now)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn at(text: &str) -> Timestamp {
@@ -81,10 +87,17 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_overdue_after_a_day_unless_the_schedule_is_off() {
-        let (last, now) = (at("2026-11-22T10:00:00Z"), at("2026-11-23T10:00:01Z"));
-        assert!(is_overdue(Schedule::default(), last, now));
-        assert!(!is_overdue(Schedule::Off, last, now));
-        assert!(!is_overdue(Schedule::default(), last, at("2026-11-23T10:00:00Z")));
+    fn a_run_is_overdue_when_a_slot_has_passed_unless_the_schedule_is_off() {
+        let zone = || TimeZone::fixed(jiff::tz::offset(0));
+        let is_overdue = |schedule, last, now| is_overdue_in(schedule, at(last), at(now), zone());
+        let daily = Schedule::Daily(Time::constant(2, 0, 0, 0));
+        // Off at night, and switched on a little earlier each day.
+        assert!(is_overdue(daily, "2026-11-22T07:10:00Z", "2026-11-23T07:00:00Z"));
+        assert!(!is_overdue(daily, "2026-11-22T02:05:00Z", "2026-11-22T23:00:00Z"));
+        assert!(is_overdue(daily, "2026-11-22T02:05:00Z", "2026-11-23T02:00:00Z"));
+        let every = Schedule::Every(Duration::from_hours(6));
+        assert!(is_overdue(every, "2026-11-22T02:00:00Z", "2026-11-22T08:00:00Z"));
+        assert!(!is_overdue(every, "2026-11-22T02:00:00Z", "2026-11-22T07:59:59Z"));
+        assert!(!is_overdue(Schedule::Off, "2026-11-22T02:00:00Z", "2027-11-22T02:00:00Z"));
     }
 }

@@ -91,6 +91,18 @@ fn a_download_that_is_cut_short_fails_and_leaves_the_old_file() {
 
 const CONTENT: &str = "the content";
 
+#[test]
+fn a_file_is_saved_under_the_longest_name_that_the_disk_takes() {
+    let whole = || async { ([etag(CONTENT.as_bytes())], CONTENT) };
+    let url = serve(Router::new().route("/files/media/x", get(whole)));
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let target = dir.path().join("n".repeat(255));
+    let out = output(&url, &["file", "get", "media", "x", "-o", &target.to_string_lossy()]);
+    assert_eq!(out.status.code(), Some(0), "{}", errors(&out));
+    assert_eq!(std::fs::read(&target).expect("read"), CONTENT.as_bytes());
+    assert_eq!(names_in(dir.path()), 1);
+}
+
 /// A server that redirects to `target`, and streams the file itself when asked to.
 fn redirecting(target: String) -> String {
     let answer = move |query: axum::extract::RawQuery| {

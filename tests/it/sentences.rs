@@ -161,11 +161,11 @@ async fn a_store_moves_to_no_place_without_its_marker() {
     }
 }
 
-/// SPEC 6: a read is known at once and written at the end of the server, not with each download.
+/// SPEC 6: a read is known at once and written at the end of the server, not with each download; there
+/// also when it came sooner after the upload than the granularity.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_last_use_outlives_the_server_that_saw_it() {
-    let mut instance =
-        Instance::new("[maintenance]\nschedule = \"off\"\nlast_use_granularity = \"0s\"\n");
+    let mut instance = Instance::new("[maintenance]\nschedule = \"off\"\n");
     instance.start().await;
     instance.ok(&["scope", "create", "s"]);
     let source = instance.path("source");

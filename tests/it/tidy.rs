@@ -48,7 +48,7 @@ const LAYERS: [(&str, &[&[&str]]); 18] = [
     ("ops", &[&GROUND, &BELOW_OPS, &["app"]]),
     ("app", &[&GROUND, &BELOW_OPS, &["ops"]]),
     ("server", &[&GROUND, &BELOW_OPS, &["ops", "app", "logging", "histogram"]]),
-    ("cli", &[&["domain", "api", "app", "config", "logging", "server", "words"]]),
+    ("cli", &[&GROUND, &["app", "config", "logging", "server"]]),
     ("main", &[]),
 ];
 

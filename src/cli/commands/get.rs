@@ -15,6 +15,7 @@ use crate::cli::client::{Client, in_path, in_query, with_way_out};
 use crate::cli::output::{self, Output, progress};
 use crate::cli::transport::foreign_client;
 use crate::domain::{Digest, FilePath, ScopeName};
+use crate::random;
 
 /// Symbolic links that are followed one after the other, as by Linux.
 const LINKS: usize = 40;
@@ -153,11 +154,9 @@ struct Partial {
 
 impl Partial {
     fn create(target: &Path) -> Result<Self> {
-        let name = target.file_name().context("-o names no file")?;
-        let mut partial_name = std::ffi::OsString::from(".");
-        partial_name.push(name);
-        partial_name.push(format!(".{}.partial", std::process::id()));
-        let beside = target.with_file_name(partial_name);
+        target.file_name().context("-o names no file")?;
+        // A short name of its own: the target's may be as long as the file system takes.
+        let beside = target.with_file_name(format!(".hayloft-{}.partial", random::hex(8)));
         let file = std::fs::File::create_new(&beside)
             .with_context(|| format!("cannot write {}", beside.display()))?;
         Ok(Self { file: file.into(), beside, target: target.to_owned(), kept: false })
