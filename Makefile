@@ -57,7 +57,7 @@ test-all: test schemathesis storms
 
 # HAYLOFT_TEST_STORMS is the number of random storms that one test goes through.
 storms: tools
-	HAYLOFT_TEST_STORMS=300 PROPTEST_CASES=5000 $(CARGO) test --locked --test it -- storm:: lives:: planner::
+	HAYLOFT_TEST_STORMS=300 PROPTEST_CASES=5000 $(CARGO) test --locked --test it -- storm:: random_operations:: planner::
 
 # SECONDS_PER_RUN: the whole of it. Its own environment: other pins than the rest of the tools.
 SCHEMATHESIS := $(TOOLS)/schemathesis
