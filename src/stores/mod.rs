@@ -1,14 +1,12 @@
-//! Places for bytes: the trait `Backend`, its contract, and the three backends.
+//! Places for bytes: the trait `Backend`, its contract, and the two backends.
 //!
 //! Layering: knows `domain` only. No catalogue, no HTTP status. `s3` is the sole user of rust-s3.
 
 mod calls;
 mod checklist;
-mod faulty;
 mod intake;
 mod lane;
 mod local;
-mod memory;
 mod names;
 mod s3;
 
@@ -27,10 +25,8 @@ use serde::{Deserialize, Serialize};
 use crate::domain::{BackendConfig, Digest, Timestamp};
 
 pub use calls::{CallCount, Calls, S3Operation};
-pub use faulty::{Fault, FaultyStore, Operation, When};
 pub use lane::{Lane, SILENCE};
 pub use local::LocalStore;
-pub use memory::MemoryStore;
 pub use s3::{S3Store, install_crypto_provider};
 
 /// A stream of body bytes. Dropping it ends the transfer.

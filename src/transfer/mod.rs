@@ -32,8 +32,6 @@ mod locks;
 mod reap;
 mod remove;
 mod staging;
-#[cfg(test)]
-mod tests;
 mod upload;
 mod urls;
 

@@ -9,10 +9,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use hayloft::domain::{Digest, S3Config};
-use hayloft::stores::{
-    Backend, Body, ByteStream, LocalStore, Marker, MemoryStore, S3Store, StoreError,
-};
+use hayloft::stores::{Backend, Body, ByteStream, LocalStore, Marker, S3Store, StoreError};
 
+use crate::support::memory::MemoryStore;
 use crate::support::{body_of, bytes, digest, read_all, s3, s3_config, stream_of, weed};
 
 const MIB: usize = 1 << 20;
@@ -121,13 +120,14 @@ macro_rules! suite {
     )+ };
 }
 
+/// A store in memory has nothing that a check could look for.
 macro_rules! suites {
-    ($($test:ident),+ $(,)?) => {
+    ($($test:ident),+; $check:ident) => {
         suite! {
             memory: $($test),+;
-            local: $($test),+;
-            s3_in_process: $($test),+;
-            seaweed: $($test),+;
+            local: $($test),+, $check;
+            s3_in_process: $($test),+, $check;
+            seaweed: $($test),+, $check;
         }
     };
 }
@@ -144,8 +144,8 @@ suites!(
     absent_objects_are_not_found_and_may_be_deleted,
     listings_come_in_pages_in_digest_order_without_foreign_names,
     the_marker_is_kept_replaced_and_removed,
-    only_an_empty_location_is_empty,
-    every_step_of_the_check_succeeds_and_leaves_nothing,
+    only_an_empty_location_is_empty;
+    every_step_of_the_check_succeeds_and_leaves_nothing
 );
 
 async fn what_was_put_is_read_back(store: &dyn Backend, _: Option<&Foreign>) {

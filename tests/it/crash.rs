@@ -11,14 +11,14 @@ use async_trait::async_trait;
 use hayloft::catalogue::CatalogueError;
 use hayloft::domain::{Digest, FilePath, Policy};
 use hayloft::stores::{
-    Backend, Body, ByteStream, CheckStep, Marker, MemoryStore, ObjectStat, Page, StepSeen,
-    StoreError, Stored,
+    Backend, Body, ByteStream, CheckStep, Marker, ObjectStat, Page, StepSeen, StoreError, Stored,
 };
 use hayloft::transfer::{Condition, Declared, UploadRequest};
 use tokio::sync::Notify;
 
 use crate::house::{HOUR, House, body, drain, is_complete, limit, populate};
 use crate::support;
+use crate::support::memory::MemoryStore;
 
 /// Counts the steps of a process and ends it at one of them: from then on no call returns.
 #[derive(Debug, Default)]

@@ -8,12 +8,13 @@ use std::time::{Duration, SystemTime};
 
 use hayloft::api::{Outcome, Run};
 use hayloft::domain::{Digest, Policy, ReplicaState};
-use hayloft::stores::{Backend, Fault, LocalStore, Operation, When};
+use hayloft::stores::{Backend, LocalStore};
 
 use crate::house::{
     HOUR, House, body, causes, drain, drain_into, is_complete, limit, populate, sorted,
 };
 use crate::support;
+use crate::support::faulty::{Fault, Operation, When};
 
 fn plain() -> Policy {
     Policy::default()

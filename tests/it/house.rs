@@ -15,10 +15,12 @@ use hayloft::domain::{
     ScopeId, ScopeName, Store, StoreId, StoreName, Timestamp,
 };
 use hayloft::maintenance::{Maintenance, Wanted};
-use hayloft::stores::{Backend, FaultyStore, MemoryStore};
+use hayloft::stores::Backend;
 use hayloft::transfer::{Condition, Declared, Transfer, UploadRequest, marker_of};
 
 use crate::support;
+use crate::support::faulty::FaultyStore;
+use crate::support::memory::MemoryStore;
 
 pub const START: Timestamp = Timestamp(1_700_000_000_000_000);
 pub const HOUR: Duration = Duration::from_hours(1);

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use hayloft::domain::{Digest, Policy, ReplicaState};
-use hayloft::stores::{Backend, Fault, LocalStore, Operation, StoreError, When};
+use hayloft::stores::{Backend, LocalStore, StoreError};
 
 use crate::conformance::{get, marker, put};
 use crate::house::{House, causes, drain, is_complete, populate};
 use crate::support::bytes;
+use crate::support::faulty::{Fault, Operation, When};
 use crate::support::instance::Instance;
 
 /// What a disk that hangs looks like: opening it never ends.

@@ -32,5 +32,6 @@ mod stores_s3;
 mod storm;
 mod support;
 mod tidy;
+mod transfer;
 mod upgrade;
 mod upkeep;

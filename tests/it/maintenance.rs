@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use hayloft::api::{Outcome, Run};
 use hayloft::domain::{Policy, ReplicaState};
-use hayloft::stores::{Fault, Operation, When};
 
 use crate::house::{
     HOUR, House, body, causes, drain, drain_into, is_complete, limit, populate, sorted,
 };
+use crate::support::faulty::{Fault, Operation, When};
 
 fn plain() -> Policy {
     Policy::default()

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use hayloft::config::{Config, Notify, NotifyEvent, NotifyKind};
 use hayloft::domain::{Policy, ReplicaState};
-use hayloft::stores::{Backend, Fault, Operation, When};
+use hayloft::stores::Backend;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::{Request, Response};
@@ -17,6 +17,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 
 use crate::house::{HOUR, House, populate};
+use crate::support::faulty::{Fault, Operation, When};
 use crate::support::instance::Instance;
 use crate::support::{ports, s3};
 

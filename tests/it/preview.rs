@@ -7,10 +7,10 @@ use hayloft::api::{Count, MoveAction, Preview, StoreEffect};
 use hayloft::catalogue::CatalogueError;
 use hayloft::domain::{FilePath, Policy, Replica, ReplicaState, StoreId, Topology};
 use hayloft::maintenance::{Freshness, MOVES_KEPT, PreviewError, Wanted};
-use hayloft::stores::{Fault, Operation, When};
 
 use crate::house::{HOUR, House, is_complete, limit, populate, sorted};
 use crate::support;
+use crate::support::faulty::{Fault, Operation, When};
 
 const RECENT: Wanted = Wanted::Sums(Freshness::Recent);
 

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use hayloft::domain::{Digest, FileId, FilePath, Policy, ScopeId, StoreId};
 use hayloft::planner::download_order;
-use hayloft::stores::{Backend, Fault, Operation, When};
+use hayloft::stores::Backend;
 use hayloft::transfer::{Condition, Declared, UploadRequest};
 
 use crate::house::{HOUR, House, body, drain, drain_into, limit, populate, sorted};
 use crate::planner::mirror::Mirror;
 use crate::planner::model::Model;
 use crate::support;
+use crate::support::faulty::{Fault, Operation, When};
 
 /// A small generator: the same life for the same seed.
 struct Dice(u64);

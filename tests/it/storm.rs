@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hayloft::domain::{Digest, Policy};
-use hayloft::stores::{Backend, Fault, LocalStore, Operation, When};
+use hayloft::stores::{Backend, LocalStore};
 
 use crate::house::{House, body, drain, drain_into, is_complete, limit, populate, sorted};
 use crate::support;
+use crate::support::faulty::{Fault, Operation, When};
 
 /// A small generator: the same storm for the same seed.
 struct Dice(u64);

@@ -5,10 +5,11 @@ use std::time::Duration;
 use hayloft::api::{Outcome, Run, VerifyFinding};
 use hayloft::domain::{Policy, ReplicaState};
 use hayloft::maintenance::{ControlError, StartError, SweepError};
-use hayloft::stores::{Backend, Fault, Marker, Operation, When};
+use hayloft::stores::{Backend, Marker};
 
 use crate::house::{HOUR, House, body, causes, is_complete, populate};
 use crate::support;
+use crate::support::faulty::{Fault, Operation, When};
 
 fn plain() -> Policy {
     Policy::default()

@@ -1,6 +1,8 @@
-//! What several tests need: S3 servers, configurations, bodies.
+//! What several tests need: stores in memory that fail on command, S3 servers, configurations, bodies.
 
+pub mod faulty;
 pub mod instance;
+pub mod memory;
 pub mod ports;
 pub mod s3;
 pub mod weed;

@@ -7,15 +7,20 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt;
 
-use super::*;
-use crate::catalogue::Options;
-use crate::clock::Clock;
-use crate::domain::{
+use hayloft::catalogue::{Catalogue, CatalogueError, Options};
+use hayloft::clock::Clock;
+use hayloft::domain::{
     BackendConfig, Digest, File, FilePath, Link, LocalConfig, Policy, Replica, ReplicaState, Scope,
-    ScopeId, ScopeName, Store, StoreName, Timestamp,
+    ScopeId, ScopeName, Store, StoreId, StoreName, Timestamp,
 };
-use crate::stores::{Backend, ByteStream, FaultyStore, MemoryStore};
-use crate::stores::{Fault, Operation, When};
+use hayloft::stores::{Backend, ByteStream};
+use hayloft::transfer::{
+    Committed, Condition, CopyError, Declared, Delivery, Intent, Kept, Read, Reaped, Removal,
+    ServeError, Transfer, UploadError, UploadRequest, marker_of,
+};
+
+use crate::support::faulty::{Fault, FaultyStore, Operation, When};
+use crate::support::memory::MemoryStore;
 
 /// Two linked stores, `a` (priority 100) and `b` (none), in memory, with faults on command.
 struct Rig {
@@ -72,8 +77,8 @@ impl Rig {
         let spool = dir.path().join("spool");
         std::fs::create_dir(&spool).expect("spool");
         let transfer = Transfer::new(catalogue, spool);
-        let a = install(&transfer, a).await;
-        let b = install(&transfer, b).await;
+        let a = install(&transfer, a, MemoryStore::default()).await;
+        let b = install(&transfer, b, MemoryStore::default()).await;
         Self { _dir: dir, transfer, scope, a, b }
     }
 
@@ -151,8 +156,11 @@ impl Rig {
     }
 }
 
-async fn install(transfer: &Transfer, id: StoreId) -> (StoreId, FaultyStore, MemoryStore) {
-    let memory = MemoryStore::default();
+async fn install(
+    transfer: &Transfer,
+    id: StoreId,
+    memory: MemoryStore,
+) -> (StoreId, FaultyStore, MemoryStore) {
     let faulty = FaultyStore::new(Arc::new(memory.clone()));
     let settings = transfer.catalogue.settings();
     let config = &settings.topology.stores[&id];

@@ -1,4 +1,4 @@
-//! A store that fails on command, around any other: for tests of what must survive failures.
+//! A store that fails on command, around any other.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -10,11 +10,13 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
 
-use super::{
+use hayloft::domain::Digest;
+use hayloft::stores::{
     Backend, Body, ByteStream, Calls, CheckStep, Lane, Marker, ObjectStat, Page, PresignOptions,
     StepSeen, StoreError, Stored,
 };
-use crate::domain::Digest;
+
+use super::memory::MemoryStore;
 
 /// A call of the trait that can be made to fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -310,67 +312,61 @@ impl Backend for FaultyStore {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::stores::MemoryStore;
+const CONTENT: &[u8] = b"0123456789";
 
-    const CONTENT: &[u8] = b"0123456789";
+async fn filled() -> (FaultyStore, Digest) {
+    let store = FaultyStore::new(Arc::new(MemoryStore::default()));
+    let digest = Digest(*blake3::hash(CONTENT).as_bytes());
+    store.put(&digest, 10, body()).await.expect("stored");
+    (store, digest)
+}
 
-    async fn filled() -> (FaultyStore, Digest) {
-        let store = FaultyStore::new(Arc::new(MemoryStore::default()));
-        let digest = Digest(*blake3::hash(CONTENT).as_bytes());
-        store.put(&digest, 10, body()).await.expect("stored");
-        (store, digest)
-    }
+fn body() -> Body {
+    Body::Stream(Box::pin(stream::once(async { Ok(Bytes::from_static(CONTENT)) })))
+}
 
-    fn body() -> Body {
-        Body::Stream(Box::pin(stream::once(async { Ok(Bytes::from_static(CONTENT)) })))
-    }
-
-    async fn read(store: &FaultyStore, digest: &Digest) -> (Vec<u8>, bool) {
-        let mut body = store.get(digest, None).await.expect("begun");
-        let mut all = Vec::new();
-        while let Some(chunk) = body.next().await {
-            match chunk {
-                Ok(chunk) => all.extend_from_slice(&chunk),
-                Err(_) => return (all, false),
-            }
+async fn read(store: &FaultyStore, digest: &Digest) -> (Vec<u8>, bool) {
+    let mut body = store.get(digest, None).await.expect("begun");
+    let mut all = Vec::new();
+    while let Some(chunk) = body.next().await {
+        match chunk {
+            Ok(chunk) => all.extend_from_slice(&chunk),
+            Err(_) => return (all, false),
         }
-        (all, true)
     }
+    (all, true)
+}
 
-    #[tokio::test]
-    async fn rules_strike_the_calls_they_name_until_healed() {
-        let (store, digest) = filled().await;
-        store.inject(Operation::Stat, When::Nth(2), Fault::Failed);
-        store.inject(Operation::Stat, When::After(2), Fault::NotFound);
-        assert!(store.stat(&digest).await.expect("answers").is_some());
-        assert!(matches!(store.stat(&digest).await, Err(StoreError::Failed(_))));
-        assert_eq!(store.stat(&digest).await.expect("answers"), None);
-        store.heal();
-        assert!(store.stat(&digest).await.expect("answers").is_some());
-        assert_eq!(store.calls(Operation::Stat), 4);
-    }
+#[tokio::test]
+async fn rules_strike_the_calls_they_name_until_healed() {
+    let (store, digest) = filled().await;
+    store.inject(Operation::Stat, When::Nth(2), Fault::Failed);
+    store.inject(Operation::Stat, When::After(2), Fault::NotFound);
+    assert!(store.stat(&digest).await.expect("answers").is_some());
+    assert!(matches!(store.stat(&digest).await, Err(StoreError::Failed(_))));
+    assert_eq!(store.stat(&digest).await.expect("answers"), None);
+    store.heal();
+    assert!(store.stat(&digest).await.expect("answers").is_some());
+    assert_eq!(store.calls(Operation::Stat), 4);
+}
 
-    #[tokio::test]
-    async fn a_lost_answer_leaves_the_work_done() {
-        let (store, digest) = filled().await;
-        store.inject(Operation::Delete, When::Nth(1), Fault::LoseAnswer);
-        assert!(matches!(store.delete(&digest).await, Err(StoreError::Unavailable(_))));
-        assert_eq!(store.stat(&digest).await.expect("answers"), None);
-        store.inject(Operation::Put, When::Nth(1), Fault::Full);
-        assert!(matches!(store.put(&digest, 10, body()).await, Err(StoreError::Full(_))));
-        assert_eq!(store.stat(&digest).await.expect("answers"), None);
-    }
+#[tokio::test]
+async fn a_lost_answer_leaves_the_work_done() {
+    let (store, digest) = filled().await;
+    store.inject(Operation::Delete, When::Nth(1), Fault::LoseAnswer);
+    assert!(matches!(store.delete(&digest).await, Err(StoreError::Unavailable(_))));
+    assert_eq!(store.stat(&digest).await.expect("answers"), None);
+    store.inject(Operation::Put, When::Nth(1), Fault::Full);
+    assert!(matches!(store.put(&digest, 10, body()).await, Err(StoreError::Full(_))));
+    assert_eq!(store.stat(&digest).await.expect("answers"), None);
+}
 
-    #[tokio::test]
-    async fn bodies_are_damaged_or_cut() {
-        let (store, digest) = filled().await;
-        store.inject(Operation::Get, When::Nth(1), Fault::Corrupt);
-        store.inject(Operation::Get, When::Nth(2), Fault::Truncate(4));
-        assert_eq!(read(&store, &digest).await, (b"1123456789".to_vec(), true));
-        assert_eq!(read(&store, &digest).await, (b"0123".to_vec(), false));
-        assert_eq!(read(&store, &digest).await, (CONTENT.to_vec(), true));
-    }
+#[tokio::test]
+async fn bodies_are_damaged_or_cut() {
+    let (store, digest) = filled().await;
+    store.inject(Operation::Get, When::Nth(1), Fault::Corrupt);
+    store.inject(Operation::Get, When::Nth(2), Fault::Truncate(4));
+    assert_eq!(read(&store, &digest).await, (b"1123456789".to_vec(), true));
+    assert_eq!(read(&store, &digest).await, (b"0123".to_vec(), false));
+    assert_eq!(read(&store, &digest).await, (CONTENT.to_vec(), true));
 }
