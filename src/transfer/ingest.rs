@@ -2,37 +2,24 @@
 //! commit (SPEC 4). The ordering rules are in the module's head.
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use super::choice::{Chosen, Search, no_other_store};
 use super::staging::{self, Place, Room, Spool, StagedBody};
 use super::upload::{Committed, UploadError, UploadRequest};
-use super::{OpenStore, Pin, Transfer};
-use crate::catalogue::{Promise, Reservation, Snapshot, Tx};
-use crate::domain::{
-    Digest, File, FileId, Replica, ReplicaState, ScopeId, StoreId, Timestamp, Topology,
-};
-use crate::planner;
+use super::{OpenStore, Transfer};
+use crate::catalogue::{Promise, Snapshot, Tx};
+use crate::domain::{Digest, File, Replica, ReplicaState, StoreId, Timestamp};
 use crate::stores::{ByteStream, StoreError};
 
-/// A store tells clients to come back after this long when it is failing.
-const RETRY_AFTER: Duration = Duration::from_secs(30);
-
-/// An upload that was let in: room is promised, the body may be read.
+/// An upload that was let in: room is promised, in the catalogue and for a large body on the disk, and the
+/// body may be read.
 #[derive(Debug)]
 pub struct Admission {
     request: UploadRequest,
     chosen: Chosen,
     place: Place,
-    /// Stores looked at so far; the others may follow if this one fails.
-    tried: Vec<StoreId>,
-}
-
-#[derive(Debug)]
-enum Chosen {
-    /// Room is promised, in the catalogue and for a large body on the disk.
-    Room { store: StoreId, reservation: Reservation },
-    /// The store has the declared file: the body is only hashed. The pin keeps it there.
-    Held { store: StoreId, file: FileId, pin: Pin },
+    /// Goes on when the chosen store fails.
+    search: Search,
 }
 
 /// Why one store did not take the body.
@@ -58,11 +45,14 @@ impl Transfer {
             return Err(UploadError::NoScope);
         }
         let held = self.declared_file(&request)?;
-        let mut tried = Vec::new();
-        let (chosen, place) = self
-            .choose(&settings.topology, request.scope, request.size, held.as_ref(), &mut tried)
-            .await?;
-        Ok(Admission { request, chosen, place, tried })
+        let mut search = Search::new(request.scope, request.size, held);
+        loop {
+            let chosen = self.choose(&mut search).await?;
+            match self.place_for(&chosen, request.size).await {
+                Ok(place) => return Ok(Admission { request, chosen, place, search }),
+                Err(error) => self.skip(&mut search, &error),
+            }
+        }
     }
 
     /// Checks the precondition and finds the file that the client declares.
@@ -76,60 +66,9 @@ impl Transfer {
         Ok(file.filter(|f| request.size.is_none_or(|size| size == f.size)))
     }
 
-    /// The first store in upload order that is available and has room, or has the file already.
-    async fn choose(
-        &self,
-        topology: &Topology,
-        scope: ScopeId,
-        size: Option<u64>,
-        held: Option<&File>,
-        tried: &mut Vec<StoreId>,
-    ) -> Result<(Chosen, Place), UploadError> {
-        let links = planner::upload_order(topology, scope);
-        let mut refusal = Refusal::new(size.unwrap_or(0), links.is_empty());
-        for link in links {
-            let Some(store) = topology.stores.get(&link.store) else { continue };
-            if tried.contains(&store.id) {
-                continue;
-            }
-            tried.push(store.id);
-            if let Some(chosen) = self.hold(store.id, held).await {
-                return Ok((chosen, Place::Nowhere));
-            }
-            if !refusal.could_ever_fit(store.max_size) {
-                continue;
-            }
-            // Promised before the look at the store: a full store needs no look.
-            let ledger = self.catalogue.ledger();
-            let Some(reservation) = ledger.reserve(store.id, refusal.size, store.max_size) else {
-                continue;
-            };
-            match self.staging_for(store.id, size).await {
-                Ok(place) => return Ok((Chosen::Room { store: store.id, reservation }, place)),
-                Err(error) => {
-                    let scope = topology.scope_name(scope);
-                    tracing::warn!(scope, store = %store.name, %error, "an upload passes over a store");
-                    refusal.see(&error);
-                }
-            }
-        }
-        Err(refusal.into_error())
-    }
-
-    /// The declared file, if `store` has it: proved by stat, pinned until the upload commits.
-    async fn hold(&self, store: StoreId, file: Option<&File>) -> Option<Chosen> {
-        let file = file.filter(|f| f.is_present(store))?;
-        let pin = self.pins.pin(store, file.id);
-        self.confirm(file, store).await.then(|| Chosen::Held { store, file: file.id, pin })
-    }
-
-    /// Where a body for `store` is staged; an error when the store cannot take it.
-    async fn staging_for(&self, store: StoreId, size: Option<u64>) -> Result<Place, StoreError> {
-        let state = self.stores.check(store).await;
-        if !state.is_available() {
-            let problem = state.problem().unwrap_or("it was not looked at yet");
-            return Err(StoreError::Unavailable(problem.to_owned()));
-        }
+    /// Where a body of `size` bytes is staged; an error when the disk has no room for it.
+    async fn place_for(&self, chosen: &Chosen, size: Option<u64>) -> Result<Place, StoreError> {
+        let Chosen::Room { store, .. } = *chosen else { return Ok(Place::Nowhere) };
         let open = self.stores.get(store)?;
         let spool = match open.backend.staging_dir() {
             Some(dir) => Spool {
@@ -148,12 +87,12 @@ impl Transfer {
         admission: Admission,
         body: ByteStream,
     ) -> Result<Committed, UploadError> {
-        let Admission { request, chosen, place, tried } = admission;
+        let Admission { request, chosen, place, search } = admission;
         let staged = self.stage(&request, &chosen, place, body).await?;
         verify(&request, &staged)?;
         let transfer = Arc::clone(self);
         let task =
-            tokio::spawn(async move { transfer.settle(request, staged, chosen, tried).await });
+            tokio::spawn(async move { transfer.settle(request, staged, chosen, search).await });
         task.await.unwrap_or_else(|e| Err(UploadError::Staging(e.to_string())))
     }
 
@@ -186,7 +125,7 @@ impl Transfer {
         request: UploadRequest,
         staged: StagedBody,
         mut chosen: Chosen,
-        mut tried: Vec<StoreId>,
+        mut search: Search,
     ) -> Result<Committed, UploadError> {
         loop {
             let error = match self.settle_at(&request, &staged, chosen).await {
@@ -199,15 +138,12 @@ impl Transfer {
                 Err(Setback::Upload(error)) => return Err(error),
                 Err(Setback::Store(error)) => error,
             };
-            let (scope, failed) = (self.scope_name(&request), tried.last().copied());
+            let (scope, failed) = (self.scope_name(&request), search.last());
             tracing::warn!(scope, store = failed.map(|id| self.stores.name(id)), digest = %staged.digest,
                 %error, "a store failed after the body; the next one is tried");
-            let settings = self.catalogue.settings();
-            let next = self
-                .choose(&settings.topology, request.scope, Some(staged.size), None, &mut tried)
-                .await;
-            // The staged bytes serve again; the new place stays unused.
-            (chosen, _) = next.map_err(|_| no_other_store(&error, staged.size))?;
+            search.go_on_with(staged.size);
+            let next = self.choose(&mut search).await;
+            chosen = next.map_err(|_| no_other_store(&error, staged.size))?;
         }
     }
 
@@ -339,14 +275,6 @@ impl Transfer {
     }
 }
 
-/// Why an upload ends when its store failed after the body and no other one takes it.
-fn no_other_store(error: &StoreError, size: u64) -> UploadError {
-    match error {
-        StoreError::Full(_) => UploadError::Insufficient { size },
-        other => UploadError::StoreFailing { problem: other.to_string(), retry_after: RETRY_AFTER },
-    }
-}
-
 fn present(store: StoreId, now: Timestamp, verified: bool) -> Replica {
     Replica {
         store,
@@ -393,52 +321,4 @@ fn verify(request: &UploadRequest, staged: &StagedBody) -> Result<(), UploadErro
         return Err(UploadError::DigestMismatch { what: "SHA-256" });
     }
     Ok(())
-}
-
-/// Collects why no store took an upload, for the one answer that fits best (SPEC 4).
-struct Refusal {
-    size: u64,
-    no_links: bool,
-    /// The highest limit below the size; `None` when some store could hold it when empty.
-    too_small: Option<u64>,
-    some_fit: bool,
-    failing: Option<String>,
-}
-
-impl Refusal {
-    fn new(size: u64, no_links: bool) -> Self {
-        Self { size, no_links, too_small: None, some_fit: false, failing: None }
-    }
-
-    fn could_ever_fit(&mut self, max: Option<u64>) -> bool {
-        match max {
-            Some(max) if max < self.size => {
-                self.too_small = self.too_small.max(Some(max));
-                false
-            }
-            _ => {
-                self.some_fit = true;
-                true
-            }
-        }
-    }
-
-    fn see(&mut self, error: &StoreError) {
-        if !matches!(error, StoreError::Full(_)) {
-            self.failing.get_or_insert(error.to_string());
-        }
-    }
-
-    fn into_error(self) -> UploadError {
-        if self.no_links {
-            return UploadError::NoWritableStore;
-        }
-        match (self.some_fit, self.too_small, self.failing) {
-            (false, Some(largest), _) => UploadError::TooLarge { size: self.size, largest },
-            (_, _, Some(problem)) => {
-                UploadError::StoreFailing { problem, retry_after: RETRY_AFTER }
-            }
-            _ => UploadError::Insufficient { size: self.size },
-        }
-    }
 }

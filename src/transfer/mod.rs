@@ -24,6 +24,7 @@
 //!    and open proxied reads are done (`urls`). A reader registers before it looks at the row the
 //!    last time; the deleter looks at the register after the row says `deleting`.
 
+mod choice;
 mod copy;
 mod download;
 mod health;

@@ -246,6 +246,19 @@ async fn when_the_store_fails_after_the_body_the_next_one_takes_it() {
 }
 
 #[tokio::test]
+async fn a_body_that_is_staged_needs_no_second_place_when_its_store_fails() {
+    let mut rig = Rig::new(None).await;
+    // No room for a second staged body.
+    let nowhere = MemoryStore::default().staged_in("/nowhere/at/all".into());
+    rig.b = install(&rig.transfer, rig.b.0, nowhere).await;
+    rig.a.1.inject(Operation::Put, When::Nth(1), Fault::Failed);
+    // More than is kept in memory.
+    let body: &'static [u8] = &[7; 100_000];
+    let done = rig.put("x", body).await.expect("the bytes are here already");
+    assert_eq!((done.store.as_str(), rig.usage(rig.a.0).0), ("b", 0));
+}
+
+#[tokio::test]
 async fn an_unavailable_store_gets_no_write() {
     let rig = Rig::new(None).await;
     rig.a.1.unplug();
