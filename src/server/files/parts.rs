@@ -1,4 +1,7 @@
 //! `multipart/form-data` (RFC 7578) as it comes: part after part, with a bounded buffer.
+//!
+//! Not axum's `Multipart`: its parser (multer) reads ahead for as long as bytes arrive, sets no limit to the
+//! head of a part, and passes over a file whose name it cannot read instead of refusing it.
 
 use axum::BoxError;
 use axum::body::{Body, BodyDataStream};
