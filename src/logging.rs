@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::io::{self, IsTerminal};
 
+use serde::{Deserialize, Serialize};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
@@ -12,7 +13,16 @@ use tracing_subscriber::registry::{LookupSpan, Scope};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
-use crate::config::{Log, LogFormat};
+/// How a line of the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Text; colours on a terminal, no time stamps under systemd's journal, which has its own.
+    #[default]
+    Auto,
+    Text,
+    Json,
+}
 
 /// Changes the level of the running log.
 #[derive(Debug, Clone)]
@@ -42,9 +52,9 @@ pub fn filter(level: &str) -> Result<EnvFilter, String> {
 }
 
 /// Starts the log of this process; a second call is an error.
-pub fn start(log: &Log) -> Result<Level, String> {
-    let (filter, handle) = reload::Layer::new(filter(&log.level)?);
-    let lines = match log.format {
+pub fn start(format: LogFormat, level: &str) -> Result<Level, String> {
+    let (filter, handle) = reload::Layer::new(filter(level)?);
+    let lines = match format {
         LogFormat::Auto if is_journal() => {
             fmt::layer().with_ansi(false).event_format(Journal).with_writer(io::stderr).boxed()
         }

@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 pub use load::{ConfigError, DEFAULT_FILE};
 pub use values::{Schedule, Window};
 
+use crate::logging::LogFormat;
+
 /// All settings of an instance. Made only by [`Config::load`] and [`Config::default`], so that a
 /// value that exists has been checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,16 +109,6 @@ pub struct Log {
     /// A level or filter directives: `info`, `info,hayloft::server=debug`.
     #[serde(deserialize_with = "values::log_level")]
     pub level: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// Text; colours on a terminal, no time stamps under systemd's journal, which has its own.
-    #[default]
-    Auto,
-    Text,
-    Json,
 }
 
 /// Where events are reported to.

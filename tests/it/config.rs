@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use hayloft::config::{Config, LogFormat, NotifyEvent, Schedule};
+use hayloft::config::{Config, NotifyEvent, Schedule};
+use hayloft::logging::LogFormat;
 
 fn example() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/config.example.toml"))

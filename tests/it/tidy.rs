@@ -41,7 +41,7 @@ const LAYERS: [(&str, &[&[&str]]); 18] = [
     // The steps of a store's check are shown as the store reports them.
     ("api", &[&["domain", "stores", "words"]]),
     ("config", &[&["domain", "logging"]]),
-    ("logging", &[&["config"]]),
+    ("logging", &[]),
     ("transfer", &[&GROUND, &["planner", "catalogue", "stores"]]),
     ("maintenance", &[&GROUND, &["planner", "catalogue", "stores", "transfer", "config"]]),
     // An operation is given the open instance; opening it is one too.

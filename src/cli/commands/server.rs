@@ -15,8 +15,8 @@ use crate::app::{self, App, Found, OpenError, Rehearsal, Role};
 use crate::cli::Ended;
 use crate::cli::args::{Cli, Global};
 use crate::cli::output::{self, Output};
-use crate::config::{Config, Log, LogFormat, Tls};
-use crate::logging::{self, Level};
+use crate::config::{Config, Log, Tls};
+use crate::logging::{self, Level, LogFormat};
 use crate::server::Welcome;
 
 /// How often, and for how long between, a starting server asks for a catalogue that is locked: ten
@@ -40,8 +40,7 @@ pub fn start_command_log(global: &Global) -> Result<()> {
         (false, 1) => "hayloft=info,warn",
         (false, _) => "hayloft=debug,info",
     };
-    let log = Log { format: LogFormat::Auto, level: level.to_owned() };
-    logging::start(&log).map_err(anyhow::Error::msg)?;
+    logging::start(LogFormat::Auto, level).map_err(anyhow::Error::msg)?;
     Ok(())
 }
 
@@ -51,7 +50,7 @@ pub async fn serve(global: &Global) -> Result<Ended> {
     }
     super::super::local::keep_private();
     let config = Arc::new(config(global)?);
-    let level = logging::start(&config.log).map_err(anyhow::Error::msg)?;
+    let level = logging::start(config.log.format, &config.log.level).map_err(anyhow::Error::msg)?;
     super::super::local::check_owner(&config.data_dir).map_err(anyhow::Error::msg)?;
     let app = open(&config).await?;
     let reloading = tokio::spawn(reload_level(global.clone(), level));
