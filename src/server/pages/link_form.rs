@@ -3,8 +3,8 @@
 use super::form::Form;
 use super::show;
 use super::show::Plain;
-use crate::api::{LinkChange, LinkState, LinkView, PolicyChange};
-use crate::domain::{ByteSize, Drain, Policy, StoreName};
+use crate::api::{LinkChange, LinkState, PolicyChange};
+use crate::domain::{ByteSize, Drain, Link, Policy, StoreName};
 
 /// The value of the drain field for "to wherever there is room".
 const ANYWHERE: &str = "true";
@@ -54,17 +54,17 @@ pub fn drains<'a>(
 }
 
 /// The form of a link as it is.
-pub fn filled(view: &LinkView) -> Form {
+pub fn filled(link: &Link) -> Form {
     let text = |n: Option<i32>| n.map(|n| n.to_string()).unwrap_or_default();
-    let policy = &view.policy;
+    let policy = &link.policy;
     let drain = match &policy.drain {
         Drain::No => String::new(),
         Drain::Anywhere => ANYWHERE.to_owned(),
         Drain::Into(target) => target.to_string(),
     };
     Form::default()
-        .with("upload_priority", text(view.upload_priority))
-        .with("download_priority", text(view.download_priority))
+        .with("upload_priority", text(link.upload_priority))
+        .with("download_priority", text(link.download_priority))
         .ticked("populate", policy.populate)
         .with("drain", drain)
         .ticked("read_only", policy.read_only)
@@ -118,11 +118,12 @@ fn priority(text: &str) -> Result<Option<i32>, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{ScopeId, StoreId, Timestamp};
 
-    fn view() -> LinkView {
-        LinkView {
-            store: StoreName::new("cold").expect("a name"),
-            backend: "s3".to_owned(),
+    fn link() -> Link {
+        Link {
+            scope: ScopeId(1),
+            store: StoreId(2),
             upload_priority: Some(-5),
             download_priority: None,
             policy: Policy {
@@ -131,31 +132,23 @@ mod tests {
                 soft_max_size: Some(80_000_000_000),
                 ..Policy::default()
             },
-            files: 0,
-            bytes: 0,
-            missing_files: 0,
-            missing_bytes: 0,
-            only_here_files: 0,
-            tombstone_bytes: 0,
-            state: LinkState::Empty,
-            retained: Vec::new(),
-            warnings: Vec::new(),
+            created_at: Timestamp(0),
         }
     }
 
     #[test]
     fn a_form_that_nobody_touched_changes_nothing() {
-        let view = view();
-        let change = change(&mut filled(&view)).expect("a good form");
+        let link = link();
+        let change = change(&mut filled(&link)).expect("a good form");
         assert_eq!(change.upload_priority, Some(Some(-5)));
         assert_eq!(change.download_priority, Some(None));
         let policy = change.policy.expect("given").apply(&Policy::default());
-        assert_eq!(policy, view.policy);
+        assert_eq!(policy, link.policy);
     }
 
     #[test]
     fn a_policy_is_told_in_words() {
-        assert_eq!(policy(&view().policy), ["drain to usb", "read-only", "soft limit 80.0 GB"]);
+        assert_eq!(policy(&link().policy), ["drain to usb", "read-only", "soft limit 80.0 GB"]);
         assert!(policy(&Policy::default()).is_empty());
     }
 

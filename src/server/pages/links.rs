@@ -16,7 +16,7 @@ use super::frame::{Frame, Section, Visit, done, render, render_as};
 use super::{link_form, places, show};
 use crate::api::{LinkChange, LinkView};
 use crate::app::App;
-use crate::domain::{ScopeName, StoreName, Timestamp};
+use crate::domain::{Link, ScopeName, StoreName, Timestamp};
 use crate::maintenance::{Freshness, Wanted};
 use crate::ops;
 use crate::ops::links::Removal;
@@ -62,20 +62,15 @@ type Both = (ScopeName, StoreName);
 struct Pair {
     scope: ScopeName,
     store: StoreName,
-    link: Option<LinkView>,
+    link: Option<Link>,
 }
 
 impl Pair {
-    async fn find(app: &Arc<App>, visit: &Visit, names: Both) -> Result<Self, Failure> {
-        let (scope, store) = names;
+    fn find(app: &App, (scope, store): Both) -> Result<Self, OpError> {
         let settings = app.catalogue.settings();
-        ops::find_scope(&settings.topology, &scope)?;
-        ops::find_store(&settings.topology, &store)?;
-        let link = match ops::links::show(app, &visit.actor, &scope, &store).await {
-            Ok(link) => Some(link),
-            Err(OpError::NotLinked { .. }) => None,
-            Err(error) => return Err(error.into()),
-        };
+        let topology = &settings.topology;
+        let scope_id = ops::find_scope(topology, &scope)?.id;
+        let link = topology.link(scope_id, ops::find_store(topology, &store)?.id).cloned();
         Ok(Self { scope, store, link })
     }
 
@@ -83,33 +78,49 @@ impl Pair {
         self.link.as_ref().map_or_else(Form::default, link_form::filled)
     }
 
-    fn editor(self, app: &App, form: Form, from: &str) -> Editor {
+    /// What the drain field offers: the scope's other stores, and what is chosen without being one.
+    fn drains(&self, app: &App, form: &Form) -> Vec<(String, String)> {
         let settings = app.catalogue.settings();
         let topology = &settings.topology;
         let scope = topology.scope(self.scope.as_str()).map(|scope| scope.id);
         let linked = scope.into_iter().flat_map(|scope| topology.links_of(scope));
         let names = linked.filter_map(|link| Some(&topology.stores.get(&link.store)?.name));
-        let mut others: Vec<&StoreName> = names.filter(|name| **name != self.store).collect();
-        others.sort();
-        let kept = self.link.as_ref().map(link_form::filled);
-        let targets: BTreeSet<_> = [kept.as_ref(), Some(&form)]
-            .into_iter()
-            .flatten()
-            .filter_map(link_form::target)
-            .collect();
-        let unlinked: Vec<_> = targets.into_iter().filter(|name| !others.contains(&name)).collect();
-        Editor {
-            drains: link_form::drains(others, unlinked),
+        let others: BTreeSet<&StoreName> = names.filter(|name| **name != self.store).collect();
+        let targets = [link_form::target(&self.form()), link_form::target(form)];
+        let mut unlinked: BTreeSet<StoreName> = targets.into_iter().flatten().collect();
+        unlinked.retain(|name| !others.contains(name));
+        link_form::drains(others, unlinked)
+    }
+
+    async fn editor(
+        self,
+        app: &Arc<App>,
+        visit: &Visit,
+        form: Form,
+        from: &str,
+    ) -> Result<Editor, OpError> {
+        let Self { scope, store, link } = &self;
+        let link = match link {
+            Some(_) => Some(ops::links::show(app, &visit.actor, scope, store).await?),
+            None => None,
+        };
+        Ok(Editor {
+            drains: self.drains(app, &form),
             scope: self.scope,
             store: self.store,
             form,
-            link: self.link,
+            link,
             effect: None,
             now: app.catalogue.clock().now(),
             may_force: false,
             from: from.to_owned(),
-        }
+        })
     }
+}
+
+/// Where the editor leads when it is done with.
+fn back(scope: &ScopeName, from: &str) -> String {
+    if from == MATRIX { "/scopes".to_owned() } else { places::scope(scope) }
 }
 
 impl Editor {
@@ -117,9 +128,8 @@ impl Editor {
         places::link(&self.scope, &self.store)
     }
 
-    /// Where the editor leads when it is done with.
     fn back(&self) -> String {
-        if self.from == MATRIX { "/scopes".to_owned() } else { places::scope(&self.scope) }
+        back(&self.scope, &self.from)
     }
 
     fn is_new(&self) -> bool {
@@ -149,9 +159,8 @@ pub async fn show(
     Names(names): Names<Both>,
     visit: Visit,
 ) -> Result<Response, Failure> {
-    let pair = Pair::find(&app, &visit, names).await?;
-    let form = pair.form();
-    render(&pair.editor(&app, form, visit.get("from")).page(&app, &visit).await?)
+    let editor = editor(&app, &visit, names).await?;
+    render(&editor.page(&app, &visit).await?)
 }
 
 /// The editor alone, for a dialog.
@@ -160,9 +169,14 @@ pub async fn form(
     Names(names): Names<Both>,
     visit: Visit,
 ) -> Result<Response, Failure> {
-    let pair = Pair::find(&app, &visit, names).await?;
+    render(&editor(&app, &visit, names).await?)
+}
+
+/// The editor as a page opens it.
+async fn editor(app: &Arc<App>, visit: &Visit, names: Both) -> Result<Editor, OpError> {
+    let pair = Pair::find(app, names)?;
     let form = pair.form();
-    render(&pair.editor(&app, form, visit.get("from")))
+    pair.editor(app, visit, form, visit.get("from")).await
 }
 
 /// Saves the form, or shows what it would do.
@@ -172,7 +186,7 @@ pub async fn save(
     visit: Visit,
     mut form: Form,
 ) -> Result<Response, Failure> {
-    let pair = Pair::find(&app, &visit, names).await?;
+    let pair = Pair::find(&app, names)?;
     let (actor, scope, store) = (&visit.actor, &pair.scope, &pair.store);
     let from = form.get("from").to_owned();
     let change = link_form::change(&mut form);
@@ -192,8 +206,7 @@ pub async fn save(
             match saved {
                 Ok(_) => {
                     let key = if pair.link.is_some() { "saved" } else { "linked" };
-                    let back = pair.editor(&app, form, &from).back();
-                    return Ok(done(&back, key));
+                    return Ok(done(&back(scope, &from), key));
                 }
                 Err(error) => {
                     may_force = is_forcible(&error);
@@ -204,7 +217,8 @@ pub async fn save(
         None => {}
     }
     let status = if effect.is_some() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
-    let editor = Editor { effect, may_force, ..pair.editor(&app, form, &from) };
+    let editor = pair.editor(&app, &visit, form, &from).await?;
+    let editor = Editor { effect, may_force, ..editor };
     render_as(status, &editor.page(&app, &visit).await?)
 }
 
@@ -232,12 +246,7 @@ pub async fn effect_now(
     Names(names): Names<Both>,
     visit: Visit,
 ) -> Result<Response, Failure> {
-    let (scope, store) = &names;
-    let settings = app.catalogue.settings();
-    let topology = &settings.topology;
-    let link = ops::find_scope(topology, scope)
-        .and_then(|scope| Ok(topology.link(scope.id, ops::find_store(topology, store)?.id)))?;
-    let effect = match link {
+    let effect = match Pair::find(&app, names.clone())?.link {
         Some(_) => {
             let wanted = Wanted::Sums(Freshness::Recent);
             Effect::as_is(ops::vacuum::preview(&app, &visit.actor, wanted).await)
@@ -258,7 +267,7 @@ pub async fn unlink(
     visit: Visit,
     form: Form,
 ) -> Result<Response, Failure> {
-    let pair = Pair::find(&app, &visit, names).await?;
+    let pair = Pair::find(&app, names)?;
     let force = Force::from(form.is_on("force"));
     let refused = if force == Force::Yes && form.get("word") != pair.store.as_str() {
         format!("Type the name of the store, {}, to unlink it by force.", pair.store)
@@ -269,7 +278,7 @@ pub async fn unlink(
         }
     };
     let filled = pair.form();
-    let page = pair.editor(&app, filled, "").page(&app, &visit).await?;
+    let page = pair.editor(&app, &visit, filled, "").await?.page(&app, &visit).await?;
     let page = Page { unlink_refused: Some(refused), unlink: form.with_ids(UNLINK), ..page };
     render_as(StatusCode::UNPROCESSABLE_ENTITY, &page)
 }
