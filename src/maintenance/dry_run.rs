@@ -253,7 +253,7 @@ impl Sink {
 struct Sketch<'a> {
     view: &'a View,
     scene: &'a Scene,
-    overlay: Overlay<'a, &'a View>,
+    overlay: Overlay<'a, View>,
     run: Run,
     sink: Sink,
 }

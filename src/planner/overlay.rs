@@ -18,7 +18,7 @@ use crate::domain::{File, FileId, ReplicaState, ScopeId, StoreId, Timestamp};
 /// moves as there are files.
 #[derive(Debug)]
 pub struct Overlay<'w, S> {
-    base: S,
+    base: &'w S,
     world: World<'w>,
     usage: Usage,
     /// Files that had another shape than the base's before the first move.
@@ -66,7 +66,7 @@ impl Delta {
 
 impl<'w, S: Snapshot> Overlay<'w, S> {
     /// The base as it is. All moves are made in `world`.
-    pub fn new(base: S, world: World<'w>) -> Result<Self, S::Error> {
+    pub fn new(base: &'w S, world: World<'w>) -> Result<Self, S::Error> {
         let usage = base.usage()?;
         Ok(Self {
             base,

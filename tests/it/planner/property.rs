@@ -135,7 +135,7 @@ fn held(model: &Model, scope: ScopeId) -> BTreeMap<Vec<StoreId>, Count> {
 }
 
 /// `overlay` stands on `base`.
-fn assert_same_answers(base: &Model, overlay: &Overlay<'_, &Model>, model: &Model) {
+fn assert_same_answers(base: &Model, overlay: &Overlay<'_, Model>, model: &Model) {
     assert_eq!(overlay.usage(), model.usage());
     assert_eq!(overlay.newest(), model.newest());
     for id in model.files.keys() {
