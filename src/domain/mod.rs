@@ -15,7 +15,7 @@ mod units;
 pub use file::{
     Digest, DigestError, Entry, File, FileId, Member, Replica, ReplicaState, Tombstone,
 };
-pub use forecast::{daily_growth, day_of_limit};
+pub use forecast::{Growth, LimitKind};
 pub use name::{NameError, ScopeId, ScopeName, StoreId, StoreName};
 pub use path::{FilePath, PathError};
 pub use policy::{Drain, Link, Policy, PolicyError};

@@ -54,6 +54,11 @@ impl Timestamp {
         }
     }
 
+    /// Days since the epoch, UTC.
+    pub fn day(self) -> u32 {
+        u32::try_from(self.seconds().div_euclid(86_400)).unwrap_or(0)
+    }
+
     /// Seconds since the epoch, rounded down.
     pub fn seconds(self) -> i64 {
         self.0.div_euclid(1_000_000)

@@ -23,6 +23,7 @@ mod doctor;
 mod dry_run;
 mod executor;
 mod first;
+mod forecast;
 mod gather;
 mod history;
 mod last;
@@ -30,7 +31,6 @@ mod live;
 mod losses;
 mod marker;
 mod notify;
-mod outlook;
 mod pace;
 mod preview;
 mod recheck;
@@ -57,9 +57,9 @@ use crate::domain::Timestamp;
 use crate::transfer::Transfer;
 
 pub use dry_run::PreviewError;
+pub use forecast::{LimitForecast, StoreForecast};
 pub use live::MOVES_KEPT;
 use live::{Live, Wish};
-pub use outlook::{LimitKind, Outlook};
 pub use preview::{Freshness, KnownPreview, Wanted};
 pub use totals::Totals;
 
@@ -117,7 +117,7 @@ pub struct Maintenance {
     notifier: notify::Notifier,
     probes: AtomicU64,
     totals: Mutex<Totals>,
-    outlook: Mutex<Vec<Outlook>>,
+    expected_limits: Mutex<Vec<LimitForecast>>,
     tasks: TaskTracker,
     stopping: CancellationToken,
 }
@@ -145,7 +145,7 @@ impl Maintenance {
             patience,
             probes: AtomicU64::new(0),
             totals: Mutex::default(),
-            outlook: Mutex::default(),
+            expected_limits: Mutex::default(),
             current: Mutex::default(),
             steering: tokio::sync::Mutex::default(),
             noticing: tokio::sync::Mutex::default(),

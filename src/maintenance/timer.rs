@@ -171,7 +171,7 @@ impl Maintenance {
 
     /// One usage sample per store and day, an end to expired sessions, and a look ahead.
     pub(super) async fn chores(self: &Arc<Self>) -> Result<(), CatalogueError> {
-        let (day, stores) = (day_of(self.now()), self.stores());
+        let (day, stores) = (self.now().day(), self.stores());
         self.catalogue()
             .write(move |tx| {
                 if tx.meta::<u32>(SAMPLED)? != Some(day) {
@@ -183,9 +183,4 @@ impl Maintenance {
             .await?;
         self.look_ahead().await
     }
-}
-
-/// Days since the epoch, UTC.
-pub(super) fn day_of(at: Timestamp) -> u32 {
-    u32::try_from(at.seconds().div_euclid(86_400)).unwrap_or(0)
 }

@@ -2,7 +2,7 @@
 
 use super::plural;
 use crate::api::{Attention, Outcome, Run, RunError, Safety, Severity, StoreView};
-use crate::maintenance::LimitKind;
+use crate::domain::LimitKind;
 
 /// What is known about an instance when somebody asks how it is.
 #[derive(Debug, Clone, Copy)]

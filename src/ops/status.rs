@@ -1,5 +1,6 @@
 //! `status`: the instance at a glance.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::attention::{self, Facts, NearLimit};
@@ -9,25 +10,8 @@ use super::{Actor, OpError, blocking, stores, warnings};
 use crate::api::{Outcome, Run, Safety, Status, StoreView};
 use crate::app::App;
 use crate::catalogue::{Counter, Snapshot};
-use crate::domain::{Link, ReplicaState, Store, StoreName, Topology, daily_growth, day_of_limit};
-use crate::maintenance::LimitKind;
-
-/// How a store has grown, and where that leads.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Growth {
-    pub store: StoreName,
-    /// (day since the epoch, bytes) of the last weeks and of today, oldest first.
-    pub days: Vec<(u32, u64)>,
-    /// Bytes added per day, negative when the store shrinks.
-    pub per_day: Option<i64>,
-    /// The limit that will be reached first, and the day.
-    pub limit_day: Option<(&'static str, u32)>,
-    /// What a local store's disk has room for, when no limit says it.
-    pub capacity: Option<u64>,
-}
-
-/// Weeks of growth shown.
-const SHOWN_DAYS: u32 = 8 * 7;
+use crate::domain::{LimitKind, Link, Store, StoreName, Topology};
+use crate::maintenance::StoreForecast;
 
 pub async fn status(app: &Arc<App>, actor: &Actor) -> Result<Status, OpError> {
     actor.require_instance_admin()?;
@@ -42,41 +26,20 @@ pub async fn glance(app: &Arc<App>, actor: &Actor) -> Result<Status, OpError> {
     blocking(app, move |app| gather(app, stores)).await
 }
 
-/// The growth of every store, in name order.
-pub async fn growth(app: &Arc<App>, actor: &Actor) -> Result<Vec<Growth>, OpError> {
+/// How every store has grown, and where that leads.
+pub async fn forecasts(
+    app: &Arc<App>,
+    actor: &Actor,
+) -> Result<BTreeMap<StoreName, StoreForecast>, OpError> {
     actor.require_instance_admin()?;
     blocking(app, |app| {
         let settings = app.catalogue.settings();
-        let stores = settings.topology.stores_by_name();
-        stores.into_iter().map(|store| growth_of(app, store)).collect()
+        let stores = settings.topology.stores.values();
+        let forecasts =
+            stores.map(|store| Ok((store.name.clone(), app.maintenance.foresee(store)?)));
+        forecasts.collect()
     })
     .await
-}
-
-fn growth_of(app: &App, store: &Store) -> Result<Growth, OpError> {
-    let snapshot = app.catalogue.snapshot()?;
-    let today = u32::try_from(app.catalogue.clock().now().seconds() / 86_400).unwrap_or(0);
-    let held = snapshot.store_counts(store.id)?;
-    let held = held.get(&ReplicaState::Present).map_or(0, |count| count.bytes);
-    let samples = snapshot.samples(store.id)?.into_iter();
-    let mut days: Vec<(u32, u64)> = samples.map(|(day, count)| (day, count.bytes)).collect();
-    days.retain(|(day, _)| *day < today);
-    days.push((today, held));
-    drop(snapshot);
-    let capacity = stores::disk_facts(app, store)?.capacity;
-    let limits = [
-        ("soft limit", store.soft_max_size),
-        ("hard limit", store.max_size),
-        ("disk's end", capacity),
-    ];
-    let reached = limits
-        .into_iter()
-        .filter_map(|(what, limit)| Some((what, day_of_limit(&days, limit?)?)))
-        .min_by_key(|(_, day)| *day);
-    let per_day = daily_growth(&days);
-    let first = days.partition_point(|(day, _)| day.saturating_add(SHOWN_DAYS) < today);
-    days.drain(..first);
-    Ok(Growth { store: store.name.clone(), days, per_day, limit_day: reached, capacity })
 }
 
 fn gather(app: &App, stores: Vec<StoreView>) -> Result<Status, OpError> {
@@ -116,10 +79,10 @@ fn gather(app: &App, stores: Vec<StoreView>) -> Result<Status, OpError> {
 
 /// What was foreseen when it was last computed: a command without a server foresees nothing.
 fn near_limits(app: &App, topology: &Topology) -> Vec<NearLimit> {
-    let today = u32::try_from(app.catalogue.clock().now().seconds() / 86_400).unwrap_or(0);
+    let today = app.catalogue.clock().now().day();
     let ahead = app.config.maintenance.limit_forecast.as_secs() / 86_400;
-    let outlook = app.maintenance.outlook().into_iter();
-    let near = outlook.map(|o| (o, o.day.saturating_sub(today)));
+    let expected = app.maintenance.expected_limits().into_iter();
+    let near = expected.map(|o| (o, o.day.saturating_sub(today)));
     near.filter(|(_, days)| u64::from(*days) <= ahead)
         .map(|(o, days)| NearLimit { store: topology.store_name(o.store), limit: o.limit, days })
         .collect()

@@ -333,8 +333,8 @@ async fn a_limit_that_comes_near_is_told_once() {
     assert_eq!((&facts["store"], &facts["limit"]), (&"a".into(), &"hard".into()));
     assert_eq!((&facts["limit_bytes"], &facts["bytes"]), (&1300.into(), &1100.into()));
     assert!(got["text"].as_str().is_some_and(|t| t.contains("in 2 days, on 2023-")), "{got}");
-    let outlook = house.maintenance.outlook();
-    assert_eq!(outlook.len(), 1, "the other store does not grow: {outlook:?}");
+    let expected = house.maintenance.expected_limits();
+    assert_eq!(expected.len(), 1, "the other store does not grow: {expected:?}");
 
     let house = house.restart().await;
     house.maintenance.spawn_timer();

@@ -11,6 +11,7 @@ use crate::api::{Health, StoreScope, StoreView};
 use crate::app::App;
 use crate::catalogue::{self, Snapshot};
 use crate::domain::{ReplicaState, Store, StoreId, StoreName, Topology};
+use crate::maintenance::StoreForecast;
 
 /// How long showing a store waits for its marker: until it is said to be silent. One that was seen ill
 /// is waited for less (`OpenStores::glimpse`).
@@ -18,7 +19,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a page waits for stores.
 const GLANCE: Duration = Duration::from_millis(10);
 const DAYS: u32 = 7;
-const DAY: i64 = 86_400;
 
 pub async fn list(app: &Arc<App>, actor: &Actor) -> Result<Vec<StoreView>, OpError> {
     actor.require_instance_admin()?;
@@ -161,14 +161,7 @@ pub(in crate::ops) fn disk_facts(app: &App, store: &Store) -> Result<DiskFacts, 
     if store.is_remote() {
         return Ok(DiskFacts::default());
     }
-    let snapshot = app.catalogue.snapshot()?;
-    let held = snapshot.store_counts(store.id)?.values().map(|c| c.bytes).sum::<u64>();
-    let today = u32::try_from(app.catalogue.clock().now().seconds() / DAY).unwrap_or(0);
-    let samples = snapshot.samples(store.id)?;
-    let past = samples.iter().rfind(|(day, _)| day.saturating_add(DAYS) <= today);
-    let week = past.map(|(_, then)| held.saturating_sub(then.bytes));
-    drop(snapshot);
     // A disk that does not answer is a matter of health.
-    let free = app.transfer.stores.free_room(store.id);
-    Ok(DiskFacts { capacity: free.map(|f| f.saturating_add(held)), week })
+    let StoreForecast { growth, capacity, .. } = app.maintenance.foresee(store)?;
+    Ok(DiskFacts { capacity, week: growth.added_in(DAYS) })
 }

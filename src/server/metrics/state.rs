@@ -287,10 +287,10 @@ fn promises(page: &mut Page, app: &App) {
         "hayloft_store_limit_expected_timestamp_seconds",
         "The day on which a store will reach a limit if it grows as in the last weeks, Unix time.",
     );
-    for outlook in app.maintenance.outlook() {
-        let store = settings.topology.store_name(outlook.store);
-        let labels = [("store", store.as_str()), ("limit", outlook.limit.as_str())];
-        metric.sample(&labels, i64::from(outlook.day) * 86_400);
+    for expected in app.maintenance.expected_limits() {
+        let store = settings.topology.store_name(expected.store);
+        let labels = [("store", store.as_str()), ("limit", expected.limit.as_str())];
+        metric.sample(&labels, i64::from(expected.day) * 86_400);
     }
     let (delivered, failed) = app.maintenance.notified();
     let mut metric = page.metric(

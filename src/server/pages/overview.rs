@@ -7,15 +7,14 @@ use axum::extract::State;
 use axum::response::Response;
 
 use super::super::errors::Failure;
-use super::chart;
 use super::frame::{Frame, Section, Visit, render};
 use super::stores_shown::{self, Ahead};
 use super::{mend, places, show};
 use crate::api::{Attention, Run, Severity, Status, StoreView};
 use crate::app::App;
 use crate::domain::Timestamp;
+use crate::maintenance::StoreForecast;
 use crate::ops;
-use crate::ops::status::Growth;
 
 #[derive(Template)]
 #[template(path = "overview.html", config = "web/askama.toml")]
@@ -76,28 +75,23 @@ async fn rows(
     ahead: &Ahead,
     stores: &[StoreView],
 ) -> Result<Vec<StoreRow>, Failure> {
-    let growth = ops::status::growth(app, &visit.actor).await?;
-    let today = u32::try_from(app.catalogue.clock().now().seconds() / 86_400).unwrap_or(0);
-    let rows = stores.iter().map(|store| {
-        let growth = growth.iter().find(|g| g.store == store.name);
-        row(ahead, store, growth, today)
-    });
+    let forecasts = ops::status::forecasts(app, &visit.actor).await?;
+    let rows = stores.iter().map(|store| row(ahead, store, forecasts.get(&store.name)));
     Ok(rows.collect())
 }
 
-fn row(ahead: &Ahead, store: &StoreView, growth: Option<&Growth>, today: u32) -> StoreRow {
-    let points = growth.map_or(&[][..], |g| g.days.as_slice());
-    let limit = store.soft_max_size.or(store.max_size);
+fn row(ahead: &Ahead, store: &StoreView, forecast: Option<&StoreForecast>) -> StoreRow {
+    let capacity = forecast.and_then(|f| f.capacity);
     StoreRow {
         name: store.name.to_string(),
         backend: store.backend.clone(),
         health: stores_shown::health(store),
         files: store.files,
-        room: stores_shown::room(store, growth.and_then(|g| g.capacity)),
-        bar: ahead.bar(store, growth.and_then(|g| g.capacity)),
-        chart: chart::growth(points, limit),
-        pace: growth.and_then(|g| g.per_day).map(stores_shown::pace),
-        forecast: growth.and_then(|g| stores_shown::forecast(g, today)),
+        room: stores_shown::room(store, capacity),
+        bar: ahead.bar(store, capacity),
+        chart: forecast.map(|f| stores_shown::chart(store, f)).unwrap_or_default(),
+        pace: forecast.and_then(|f| f.growth.per_day()).map(stores_shown::pace),
+        forecast: forecast.and_then(stores_shown::forecast),
     }
 }
 

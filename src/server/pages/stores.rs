@@ -16,12 +16,12 @@ use super::effect::{self, Effect};
 use super::form::Form;
 use super::frame::{Frame, Section, Visit, done, render, render_as, see};
 use super::stores_shown::{self, Ahead};
-use super::{chart, html, places, show, store_forms};
+use super::{html, places, show, store_forms};
 use crate::api::{CheckStep, ReconcileReport, StoreChange, StoreCheck, StoreView};
 use crate::app::App;
 use crate::domain::{StoreName, Timestamp};
+use crate::maintenance::StoreForecast;
 use crate::ops;
-use crate::ops::status::Growth;
 
 #[derive(Template)]
 #[template(path = "stores.html", config = "web/askama.toml")]
@@ -64,9 +64,9 @@ pub async fn list_part(State(app): State<Arc<App>>, visit: Visit) -> Result<Resp
 
 async fn rows(app: &Arc<App>, visit: &Visit, ahead: &Ahead) -> Result<Vec<Row>, Failure> {
     let stores = ops::stores::glance(app, &visit.actor).await?;
-    let growth = ops::status::growth(app, &visit.actor).await?;
+    let forecasts = ops::status::forecasts(app, &visit.actor).await?;
     let rows = stores.into_iter().map(|view| {
-        let capacity = growth.iter().find(|g| g.store == view.name).and_then(|g| g.capacity);
+        let capacity = forecasts.get(&view.name).and_then(|f| f.capacity);
         Row {
             bar: ahead.bar(&view, capacity),
             room: stores_shown::room(&view, capacity),
@@ -111,13 +111,12 @@ struct Filled {
 }
 
 impl Filled {
-    fn new(store: &StoreView, growth: Option<&Growth>, ahead: &Ahead, now: Timestamp) -> Self {
-        let capacity = growth.and_then(|g| g.capacity);
-        let today = u32::try_from(now.seconds() / 86_400).unwrap_or(0);
+    fn new(store: &StoreView, forecast: Option<&StoreForecast>, ahead: &Ahead) -> Self {
+        let capacity = forecast.and_then(|f| f.capacity);
         Self {
             bar: ahead.bar(store, capacity),
             room: stores_shown::room(store, capacity),
-            forecast: growth.and_then(|g| stores_shown::forecast(g, today)),
+            forecast: forecast.and_then(stores_shown::forecast),
         }
     }
 }
@@ -139,10 +138,9 @@ pub async fn use_part(
     ops::find_store(&app.catalogue.settings().topology, &name)?;
     let ahead = Ahead::now(&app, &visit).await?;
     let store = ops::stores::show(&app, &visit.actor, &name).await?;
-    let growth = ops::status::growth(&app, &visit.actor).await?;
-    let growth = growth.iter().find(|g| g.store == name);
+    let forecasts = ops::status::forecasts(&app, &visit.actor).await?;
     let now = app.catalogue.clock().now();
-    let filled = Filled::new(&store, growth, &ahead, now);
+    let filled = Filled::new(&store, forecasts.get(&name), &ahead);
     render(&UsePart { filled, ahead, now })
 }
 
@@ -154,18 +152,17 @@ impl Page {
         form: Option<Form>,
     ) -> Result<Self, Failure> {
         let store = ops::stores::show(app, &visit.actor, name).await?;
-        let growth = ops::status::growth(app, &visit.actor).await?;
-        let growth: Option<Growth> = growth.into_iter().find(|g| g.store == *name);
+        let forecasts = ops::status::forecasts(app, &visit.actor).await?;
+        let forecast = forecasts.get(name);
         let now = app.catalogue.clock().now();
         let ahead = Ahead::of(app, visit).await?;
-        let limit = store.soft_max_size.or(store.max_size);
         Ok(Self {
             frame: visit.frame(app, Section::Stores, format!("Store {name}")),
-            filled: Filled::new(&store, growth.as_ref(), &ahead, now),
+            filled: Filled::new(&store, forecast, &ahead),
             ahead,
             health: stores_shown::health(&store),
-            chart: chart::growth(growth.as_ref().map_or(&[][..], |g| &g.days), limit),
-            pace: growth.as_ref().and_then(|g| g.per_day).map(stores_shown::pace),
+            chart: forecast.map(|f| stores_shown::chart(&store, f)).unwrap_or_default(),
+            pace: forecast.and_then(|f| f.growth.per_day()).map(stores_shown::pace),
             // What was typed was typed beside what was shown then.
             shown: match form.as_ref().and_then(|form| form.given(store_forms::SHOWN)) {
                 Some(shown) => shown.to_owned(),

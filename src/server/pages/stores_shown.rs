@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
-use super::chart::Fill;
+use super::chart::{self, Fill};
 use super::frame::Visit;
 use super::show;
 use crate::api::{Preview, StoreView};
 use crate::app::App;
-use crate::domain::Timestamp;
-use crate::maintenance::{Freshness, Wanted};
+use crate::domain::{LimitKind, Timestamp};
+use crate::maintenance::{Freshness, StoreForecast, Wanted};
 use crate::ops;
 use crate::ops::OpError;
-use crate::ops::status::Growth;
+
+/// Days of growth in a chart.
+const CHARTED_DAYS: u32 = 8 * 7;
 
 /// What the next run would move, for the bars of the stores. A dry run may take seconds, so a page
 /// shows what is known and has its part with the bars filled in when there is news.
@@ -94,6 +96,12 @@ pub fn room(store: &StoreView, capacity: Option<u64>) -> String {
     }
 }
 
+/// How the store has grown in the last weeks. Markup.
+pub fn chart(store: &StoreView, forecast: &StoreForecast) -> String {
+    let limit = store.soft_max_size.or(store.max_size);
+    chart::growth(&forecast.growth.last(CHARTED_DAYS), limit)
+}
+
 /// Growth in words.
 pub fn pace(per_day: i64) -> String {
     let size = show::bytes(per_day.unsigned_abs());
@@ -105,13 +113,18 @@ pub fn pace(per_day: i64) -> String {
 }
 
 /// When the nearest limit will be reached, in words.
-pub fn forecast(growth: &Growth, today: u32) -> Option<String> {
-    let (what, day) = growth.limit_day?;
-    Some(match day.checked_sub(today) {
+pub fn forecast(forecast: &StoreForecast) -> Option<String> {
+    let next = forecast.limits.iter().min_by_key(|limit| limit.day)?;
+    let what = match next.limit {
+        LimitKind::Soft => "soft limit",
+        LimitKind::Hard => "hard limit",
+        LimitKind::Disk => "disk's end",
+    };
+    Some(match next.day.checked_sub(forecast.growth.today()) {
         None | Some(0) => format!("at its {what}, or above it"),
         Some(1) => format!("reaches its {what} tomorrow"),
         Some(days) => {
-            format!("reaches its {what} on {} (in {days} days)", show::day(day))
+            format!("reaches its {what} on {} (in {days} days)", show::day(next.day))
         }
     })
 }
