@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use provider::{Answer, Provider};
 
-use crate::support::instance::Instance;
+use crate::support::instance::{Instance, s3_args};
 use crate::support::{bytes, ports, s3, weed};
 
 /// Runs `hayloft serve` at a pseudo terminal until it has said `until`; what it printed.
@@ -154,14 +154,9 @@ async fn status_puts_what_is_wrong_first_with_the_command_that_mends_it() {
 
 /// What `store create` says about an endpoint.
 fn complaint(instance: &Instance, endpoint: &str, more: &[&str]) -> String {
-    let secret = instance.path("secret");
-    std::fs::write(&secret, "geheim-geheim").expect("the secret");
-    let secret = secret.display().to_string();
-    let mut args = vec!["store", "create", "cold", "s3", "--bucket", "bucket", "--prefix", "hay"];
-    args.extend(["--endpoint", endpoint, "--access-key-id", "AKIAEXAMPLE"]);
-    args.extend(["--secret-access-key-file", &secret]);
-    args.extend(more);
-    let problem = instance.refused(&args);
+    let secret = instance.secret("geheim-geheim");
+    let args = s3_args("cold", "bucket", endpoint, "AKIAEXAMPLE", &secret);
+    let problem = instance.refused(&[&args[..], &["--prefix", "hay"], more].concat());
     let detail = problem["detail"].as_str().expect("a detail").to_owned();
     assert!(!detail.contains("geheim"), "{detail}");
     detail
@@ -230,13 +225,12 @@ async fn real_services_are_understood_too() {
         let key = complaint(&instance, endpoint, PATH);
         assert_says(name, &key, &["access key", "AKIAEXAMPLE"]);
         let with = |key: &str, secret: &str, bucket: &str| {
-            let file = instance.path("other");
-            std::fs::write(&file, secret).expect("the secret");
-            let file = file.display().to_string();
-            let mut args = vec!["store", "create", "cold", "s3", "--bucket", bucket];
-            args.extend(["--endpoint", endpoint, "--path-style", "--access-key-id", key]);
-            args.extend(["--secret-access-key-file", &file]);
-            instance.refused(&args)["detail"].as_str().expect("a detail").to_owned()
+            let file = instance.secret(secret);
+            let args = s3_args("cold", bucket, endpoint, key, &file);
+            instance.refused(&[&args[..], PATH].concat())["detail"]
+                .as_str()
+                .expect("a detail")
+                .to_owned()
         };
         let secret = with(weed::KEY, "another", "bucket");
         assert_says(name, &secret, &["the secret access key is wrong", weed::KEY]);
@@ -247,13 +241,7 @@ async fn real_services_are_understood_too() {
 
 /// Adds a store on the test's own S3 service.
 fn add_store(instance: &Instance, server: &s3::InProcess) {
-    let secret = instance.path("secret");
-    std::fs::write(&secret, s3::SECRET).expect("the secret");
-    let secret = secret.display().to_string();
-    let mut args = vec!["store", "create", "cold", "s3", "--bucket", "bucket", "--prefix", "hay"];
-    args.extend(["--endpoint", &server.endpoint, "--path-style", "--access-key-id", s3::KEY]);
-    args.extend(["--secret-access-key-file", &secret]);
-    instance.ok(&args);
+    instance.add_s3("cold", "bucket", server, &["--prefix", "hay"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

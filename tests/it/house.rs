@@ -84,6 +84,18 @@ impl House {
         Self::with(|_| {})
     }
 
+    /// A house with stores that a scope `s` links: their names, upload priorities and policies.
+    pub async fn linked(links: &[(&str, Option<i32>, Policy)]) -> Self {
+        let mut house = Self::new();
+        for (store, ..) in links {
+            house.store(store).await;
+        }
+        for (store, priority, policy) in links {
+            house.link("s", store, *priority, policy.clone()).await;
+        }
+        house
+    }
+
     pub fn with(change: impl FnOnce(&mut Config)) -> Self {
         Self::with_patience(PATIENCE, change)
     }

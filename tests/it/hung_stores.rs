@@ -199,11 +199,8 @@ async fn a_store_that_fails_in_the_midst_of_a_recheck_is_asked_no_further() {
 
 #[tokio::test]
 async fn a_plan_reads_no_replica_that_came_back() {
-    let mut house = House::new();
-    house.store("local").await;
-    house.store("far").await;
-    house.link("s", "local", Some(100), Policy::default()).await;
-    house.link("s", "far", None, populate()).await;
+    let house =
+        House::linked(&[("local", Some(100), Policy::default()), ("far", None, populate())]).await;
     let digest = house.put("s", "x", 10).await;
     is_complete(&house.vacuum().await);
     let (file, far) = (house.file(digest).expect("file").id, house.shelf("far").clone());

@@ -58,11 +58,7 @@ async fn item_12_populate_near_a_limit_skips_the_big_and_takes_the_small() {
 
 #[tokio::test]
 async fn item_13_a_populated_store_over_its_soft_limit_sheds_nothing_and_says_so_again() {
-    let mut house = House::new();
-    house.store("local").await;
-    house.store("mirror").await;
-    house.link("s", "local", Some(100), plain()).await;
-    house.link("s", "mirror", None, populate()).await;
+    let house = House::linked(&[("local", Some(100), plain()), ("mirror", None, populate())]).await;
     let a = house.put("s", "a", 80).await;
     is_complete(&house.vacuum().await);
     house.limit_store("mirror", Some(50), None).await;
@@ -74,11 +70,8 @@ async fn item_13_a_populated_store_over_its_soft_limit_sheds_nothing_and_says_so
 
 #[tokio::test]
 async fn item_14_a_drain_with_a_twin_transfers_nothing() {
-    let mut house = House::new();
-    let old = house.store("old").await;
-    house.store("new").await;
-    house.link("s", "old", Some(100), plain()).await;
-    house.link("s", "new", None, plain()).await;
+    let house = House::linked(&[("old", Some(100), plain()), ("new", None, plain())]).await;
+    let old = house.shelf("old").clone();
     let a = house.put("s", "a", 30).await;
     house.plant("new", a).await;
     house.link("s", "old", Some(100), drain()).await;
@@ -93,11 +86,8 @@ async fn item_14_a_drain_with_a_twin_transfers_nothing() {
 
 #[tokio::test]
 async fn a_drain_whose_twin_cannot_be_looked_at_is_unmet_and_says_why() {
-    let mut house = House::new();
-    house.store("old").await;
-    let new = house.store("new").await;
-    house.link("s", "old", Some(100), plain()).await;
-    house.link("s", "new", None, plain()).await;
+    let house = House::linked(&[("old", Some(100), plain()), ("new", None, plain())]).await;
+    let new = house.shelf("new").clone();
     let a = house.put("s", "a", 30).await;
     house.plant("new", a).await;
     house.link("s", "old", Some(100), drain()).await;
@@ -211,11 +201,7 @@ async fn item_19_draining_a_write_only_store_reads_nothing() {
 
 #[tokio::test]
 async fn items_20_to_23_shedding_takes_the_least_recently_used_down_to_the_limit_and_no_further() {
-    let mut house = House::new();
-    house.store("local").await;
-    house.store("far").await;
-    house.link("s", "local", Some(100), plain()).await;
-    house.link("s", "far", None, plain()).await;
+    let house = House::linked(&[("local", Some(100), plain()), ("far", None, plain())]).await;
     let a = house.put("s", "a", 40).await;
     let b = house.put("s", "b", 40).await;
     let c = house.put("s", "c", 40).await;
@@ -327,11 +313,8 @@ async fn item_26_a_store_that_gives_no_answer_is_skipped() {
 
 #[tokio::test]
 async fn item_28_an_emptied_store_marks_nothing_missing_and_gets_no_write() {
-    let mut house = House::new();
-    house.store("local").await;
-    let far = house.store("far").await;
-    house.link("s", "local", Some(100), plain()).await;
-    house.link("s", "far", None, populate()).await;
+    let house = House::linked(&[("local", Some(100), plain()), ("far", None, populate())]).await;
+    let far = house.shelf("far").clone();
     let a = house.put("s", "a", 30).await;
     is_complete(&house.vacuum().await);
     let b = house.put("s", "b", 30).await;
@@ -383,11 +366,7 @@ async fn item_29_the_second_run_of_each_recipe_plans_nothing() {
 
 #[tokio::test]
 async fn item_30_a_dry_run_lists_what_the_next_run_does_and_changes_nothing() {
-    let mut house = House::new();
-    house.store("local").await;
-    house.store("far").await;
-    house.link("s", "local", Some(100), limit(25)).await;
-    house.link("s", "far", None, plain()).await;
+    let house = House::linked(&[("local", Some(100), limit(25)), ("far", None, plain())]).await;
     for n in 0..5 {
         house.put("s", &format!("f{n}"), 10).await;
     }

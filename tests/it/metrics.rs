@@ -293,26 +293,7 @@ async fn busy() -> (Instance, String) {
     let provider = s3::in_process(s3::Faults::default()).await;
     provider.make_bucket("bucket");
     let mut server = Instance::new("[maintenance]\nschedule = \"every 7d\"\n");
-    let secret = server.path("secret");
-    std::fs::write(&secret, s3::SECRET).expect("the secret");
-    let secret = secret.display().to_string();
-    server.ok(&[
-        "store",
-        "create",
-        "cloud",
-        "s3",
-        "--bucket",
-        "bucket",
-        "--endpoint",
-        &provider.endpoint,
-        "--path-style",
-        "--access-key-id",
-        s3::KEY,
-        "--secret-access-key-file",
-        &secret,
-        "--serve",
-        "proxy",
-    ]);
+    server.add_s3("cloud", "bucket", &provider, &["--serve", "proxy"]);
     server.ok(&["scope", "create", "media"]);
     server.ok(&["store", "manage", "local", "--soft-max-size", "20000", "--max-size", "30000"]);
     grow(&server.path("config.toml"), 10).await;

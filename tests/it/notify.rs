@@ -365,24 +365,7 @@ async fn receivers_can_be_tried_and_no_secret_is_sent_shown_or_logged() {
     assert_eq!(tested[0]["delivered"], true, "{tested}");
     assert_eq!(tested[0]["url"], format!("http://{}/…", ear.address.ip()));
 
-    let secret = server.path("secret");
-    std::fs::write(&secret, s3::SECRET).expect("the secret");
-    let secret = secret.display().to_string();
-    server.ok(&[
-        "store",
-        "create",
-        "cloud",
-        "s3",
-        "--bucket",
-        "bucket",
-        "--endpoint",
-        &provider.endpoint,
-        "--path-style",
-        "--access-key-id",
-        s3::KEY,
-        "--secret-access-key-file",
-        &secret,
-    ]);
+    server.add_s3("cloud", "bucket", &provider, &[]);
     provider.faults.drop_every.store(1, Ordering::SeqCst);
     assert_eq!(server.cli(&["vacuum"]).code, 1);
     // Both receivers: the store, and the run that was incomplete without it.

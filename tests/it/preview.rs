@@ -20,11 +20,8 @@ fn known(house: &House) -> Arc<Preview> {
 
 /// Five files of 10 bytes in `local`, which may keep two and a half of them; `far` takes the rest.
 async fn crowded() -> House {
-    let mut house = House::new();
-    house.store("local").await;
-    house.store("far").await;
-    house.link("s", "local", Some(100), limit(25)).await;
-    house.link("s", "far", None, Policy::default()).await;
+    let house =
+        House::linked(&[("local", Some(100), limit(25)), ("far", None, Policy::default())]).await;
     for n in 0..5 {
         house.put("s", &format!("f{n}"), 10).await;
     }
@@ -273,11 +270,8 @@ async fn pretend(house: &House, store: StoreId, files: u64) {
 
 #[tokio::test]
 async fn a_preview_of_a_large_run_keeps_some_moves_and_all_sums() {
-    let mut house = House::new();
-    house.store("local").await;
-    house.store("far").await;
-    house.link("s", "local", Some(100), Policy::default()).await;
-    house.link("s", "far", None, populate()).await;
+    let house =
+        House::linked(&[("local", Some(100), Policy::default()), ("far", None, populate())]).await;
     let many = MOVES_KEPT as u64 + 500;
     pretend(&house, house.shelf("local").id, many).await;
     let preview = house.maintenance.preview(RECENT).await.expect("a preview");

@@ -14,7 +14,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{disk, json_of};
-use crate::support::instance::Instance;
+use crate::support::instance::{Instance, s3_args};
 use crate::support::{bytes, digest, weed};
 
 /// What is said by every command and every address of the API that only reads.
@@ -129,11 +129,10 @@ fn process(pid: u32) -> String {
 
 /// A command that was started and waits for the secret: what it and the server show meanwhile.
 fn processes(instance: &Instance, bucket: &str, endpoint: &str) -> String {
-    let mut create = vec!["store", "create", "typed", "s3", "--bucket", bucket, "--path-style"];
-    create.extend(["--endpoint", endpoint, "--access-key-id", weed::KEY, "--prefix", "typed"]);
-    create.extend(["--secret-access-key-file", "-"]);
     let mut command = instance.command();
-    command.args(create).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.args(s3_args("typed", bucket, endpoint, weed::KEY, "-"));
+    command.args(["--path-style", "--prefix", "typed"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the command starts");
     let mut typed = child.stdin.take().expect("its standard input");
     let mut said = process(instance.pid());
@@ -318,24 +317,8 @@ async fn item_39_workspaces_that_disagree_change_nothing_and_both_are_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_input_gets_a_message_and_changes_nothing() {
     let instance = Instance::started("").await;
-    let secret = instance.path("secret");
-    std::fs::write(&secret, "wrong").expect("write");
-    let secret = secret.display().to_string();
-    let dead = [
-        "store",
-        "create",
-        "dead",
-        "s3",
-        "--bucket",
-        "bucket",
-        "--endpoint",
-        "http://127.0.0.1:9",
-        "--access-key-id",
-        "k",
-        "--secret-access-key-file",
-        &secret,
-    ];
-    let refused = instance.refused(&dead);
+    let secret = instance.secret("wrong");
+    let refused = instance.refused(&s3_args("dead", "bucket", "http://127.0.0.1:9", "k", &secret));
     assert!(refused["detail"].as_str().expect("detail").contains("127.0.0.1:9"), "{refused}");
     assert_eq!(instance.cli(&["scope", "create", "true"]).code, 2);
     instance.ok(&["scope", "create", "s"]);

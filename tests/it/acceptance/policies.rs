@@ -212,13 +212,7 @@ async fn item_19_draining_a_write_only_store_issues_no_get() {
     let instance = Instance::started("").await;
     let provider = s3::in_process(s3::Faults::default()).await;
     provider.make_bucket("vault");
-    let secret = instance.path("secret");
-    std::fs::write(&secret, s3::SECRET).expect("the secret");
-    let secret = secret.display().to_string();
-    let mut args = vec!["store", "create", "vault", "s3", "--bucket", "vault", "--path-style"];
-    args.extend(["--endpoint", &provider.endpoint, "--access-key-id", s3::KEY]);
-    args.extend(["--secret-access-key-file", &secret]);
-    instance.ok(&args);
+    instance.add_s3("vault", "vault", &provider, &[]);
     instance.ok(&["scope", "create", "s", "--store", "vault"]);
     set_link(&instance, "s", "vault", &["--populate", "--write-only"]);
     let [_, lost] = fill(&instance, "s", [100, 200]).await;

@@ -48,13 +48,7 @@ async fn item_26_with_s3_down_the_local_phases_run_and_the_exit_code_is_1() {
     let instance = Instance::started("").await;
     let provider = s3::in_process(s3::Faults::default()).await;
     provider.make_bucket("cloud");
-    let secret = instance.path("secret");
-    std::fs::write(&secret, s3::SECRET).expect("the secret");
-    let secret = secret.display().to_string();
-    let mut args = vec!["store", "create", "cloud", "s3", "--bucket", "cloud", "--path-style"];
-    args.extend(["--endpoint", &provider.endpoint, "--access-key-id", s3::KEY]);
-    args.extend(["--secret-access-key-file", &secret]);
-    instance.ok(&args);
+    instance.add_s3("cloud", "cloud", &provider, &[]);
     disk(&instance, "new", &[]);
     instance.ok(&["scope", "create", "s", "--store", "cloud", "--store", "new"]);
     set_link(&instance, "s", "cloud", &["--populate"]);

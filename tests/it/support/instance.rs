@@ -6,8 +6,32 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::ports;
 use super::weed::{self, Weed};
+use super::{ports, s3};
+
+/// The arguments that create an S3 store.
+pub fn s3_args<'a>(
+    name: &'a str,
+    bucket: &'a str,
+    endpoint: &'a str,
+    key: &'a str,
+    secret_file: &'a str,
+) -> [&'a str; 12] {
+    [
+        "store",
+        "create",
+        name,
+        "s3",
+        "--bucket",
+        bucket,
+        "--endpoint",
+        endpoint,
+        "--access-key-id",
+        key,
+        "--secret-access-key-file",
+        secret_file,
+    ]
+}
 
 /// An instance in a directory of its own. The server ends with this value.
 pub struct Instance {
@@ -253,15 +277,24 @@ impl Instance {
         let server = weed::shared();
         let bucket = format!("b{}", hayloft::random::hex(6));
         server.make_bucket(&bucket).await;
-        let secret = self.path("secret");
-        std::fs::write(&secret, weed::SECRET).expect("the secret");
-        let secret = secret.display().to_string();
-        let mut args = vec!["store", "create", name, "s3", "--bucket", &bucket];
-        args.extend(["--endpoint", &server.endpoint, "--path-style", "--prefix", "hay"]);
-        args.extend(["--access-key-id", weed::KEY, "--secret-access-key-file", &secret]);
-        args.extend(more);
-        self.ok(&args);
+        let secret = self.secret(weed::SECRET);
+        let args = s3_args(name, &bucket, &server.endpoint, weed::KEY, &secret);
+        self.ok(&[&args[..], &["--path-style", "--prefix", "hay"], more].concat());
         (server, bucket)
+    }
+
+    /// Creates an S3 store in a bucket of a service that the test runs itself.
+    pub fn add_s3(&self, name: &str, bucket: &str, server: &s3::InProcess, more: &[&str]) {
+        let secret = self.secret(s3::SECRET);
+        let args = s3_args(name, bucket, &server.endpoint, s3::KEY, &secret);
+        self.ok(&[&args[..], &["--path-style"], more].concat());
+    }
+
+    /// Writes a secret access key into a file; its path.
+    pub fn secret(&self, secret: &str) -> String {
+        let path = self.path("secret");
+        std::fs::write(&path, secret).expect("the secret");
+        path.display().to_string()
     }
 
     /// `scope show`'s row of one store.
