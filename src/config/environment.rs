@@ -42,7 +42,7 @@ pub fn overridden(
         }
     }
     overrides.sort_by(|a, b| a.variable.cmp(&b.variable));
-    made(table, overrides.iter()).map_err(|problem| blame(table, &overrides, problem))
+    made(table, overrides.iter()).map_err(|problem| name_cause(table, &overrides, problem))
 }
 
 /// Every variable that sets something, with its keys and a value of its type.
@@ -121,7 +121,7 @@ fn insert(table: &mut Table, keys: &[String], value: Value) {
 }
 
 /// Names the variable without which things would be different.
-fn blame(table: &Table, overrides: &[Override], problem: String) -> ConfigError {
+fn name_cause(table: &Table, overrides: &[Override], problem: String) -> ConfigError {
     let differs = |one: &&Override| {
         let others = overrides.iter().filter(|other| other.variable != one.variable);
         made(table, others).err().as_ref() != Some(&problem)

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::upload::UploadError;
-use super::{Pin, Transfer};
+use super::{ReplicaPin, Transfer};
 use crate::catalogue::Reservation;
 use crate::domain::{File, FileId, ScopeId, Store, StoreId, Topology};
 use crate::planner;
@@ -18,7 +18,7 @@ pub enum Chosen {
     /// Room is promised in the catalogue.
     Room { store: StoreId, reservation: Reservation },
     /// The store has the declared file: the body is only hashed. The pin keeps it there.
-    Held { store: StoreId, file: FileId, pin: Pin },
+    Held { store: StoreId, file: FileId, pin: ReplicaPin },
 }
 
 /// The search of a store for one upload. It may be continued when a chosen store fails, and collects why

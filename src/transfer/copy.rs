@@ -184,7 +184,7 @@ impl Transfer {
         let _reading = self.urls.proxied(source, file.id);
         let stream = match open.backend.get(&file.digest, Some(0..file.size)).await {
             Ok(stream) => wrap(as_source(stream)),
-            Err(error) => return self.blame(source, file, error).await,
+            Err(error) => return self.source_failed(source, file, error).await,
         };
         let body = match open.backend.local_path(&file.digest) {
             Some(path) => Body::Local { path, stream },
@@ -193,14 +193,14 @@ impl Transfer {
         match target.backend.put(&file.digest, file.size, body).await {
             Ok(stored) => Ok(stored.verified),
             Err(error @ (StoreError::Mismatch(_) | StoreError::Source(_))) => {
-                self.blame(source, file, error).await
+                self.source_failed(source, file, error).await
             }
             Err(error) => Err(SourceOrTarget::Target(error)),
         }
     }
 
     /// A source failed: mark what is proved, and go on to the next one.
-    async fn blame(
+    async fn source_failed(
         &self,
         source: StoreId,
         file: &File,

@@ -57,7 +57,7 @@ fn list(names: &[StoreName]) -> String {
 }
 
 /// Whether a replica serves, or the next one is to be tried.
-enum Try {
+enum Attempt {
     Serves(Delivery),
     Next,
 }
@@ -103,7 +103,7 @@ impl Transfer {
         read: &Read,
     ) -> Result<Delivery, ServeError> {
         for store in self.serving_order(scope, file)? {
-            if let Try::Serves(delivery) = self.try_store(store, file, read).await? {
+            if let Attempt::Serves(delivery) = self.try_store(store, file, read).await? {
                 self.catalogue.last_uses().note(file.id, self.catalogue.clock().now());
                 return Ok(delivery);
             }
@@ -116,8 +116,13 @@ impl Transfer {
         }
     }
 
-    async fn try_store(&self, store: StoreId, file: &File, read: &Read) -> Result<Try, ServeError> {
-        let Ok(open) = self.stores.get(store) else { return Ok(Try::Next) };
+    async fn try_store(
+        &self,
+        store: StoreId,
+        file: &File,
+        read: &Read,
+    ) -> Result<Attempt, ServeError> {
+        let Ok(open) = self.stores.get(store) else { return Ok(Attempt::Next) };
         let settings = self.catalogue.settings();
         let s3 = settings.topology.stores.get(&store).and_then(|s| s.s3());
         match s3 {
@@ -127,18 +132,18 @@ impl Transfer {
             }
             Some(_) => {
                 if !self.is_usable(&open).await {
-                    return Ok(Try::Next);
+                    return Ok(Attempt::Next);
                 }
                 let guard = self.urls.proxied(store, file.id);
                 // Registered, then looked at: the deleter does it the other way round.
                 if !self.still_present(store, file.id)? {
-                    return Ok(Try::Next);
+                    return Ok(Attempt::Next);
                 }
                 self.body(&open, file, read, Some(guard)).await
             }
             // A disk without a marker may be read; one that says nothing would hold the reader.
             None if open.is_silent() && !self.stores.check(store).await.is_available() => {
-                Ok(Try::Next)
+                Ok(Attempt::Next)
             }
             None => self.body(&open, file, read, None).await,
         }
@@ -161,13 +166,13 @@ impl Transfer {
         file: &File,
         read: &Read,
         ttl: Duration,
-    ) -> Result<Try, ServeError> {
+    ) -> Result<Attempt, ServeError> {
         if !self.is_usable(open).await {
-            return Ok(Try::Next);
+            return Ok(Attempt::Next);
         }
         self.urls.issue(open.id, file.id, self.catalogue.clock().now(), ttl);
         if !self.still_present(open.id, file.id)? {
-            return Ok(Try::Next);
+            return Ok(Attempt::Next);
         }
         let options = PresignOptions {
             content_type: Some(read.content_type.clone()),
@@ -175,12 +180,12 @@ impl Transfer {
             ttl: Some(ttl),
         };
         match open.backend.presign_get(&file.digest, options).await {
-            Ok(Some(url)) => Ok(Try::Serves(Delivery::Redirect(url))),
+            Ok(Some(url)) => Ok(Attempt::Serves(Delivery::Redirect(url))),
             Ok(None) => self.body(open, file, read, None).await,
             Err(error) => {
                 let store = self.stores.name(open.id);
                 tracing::warn!(store, digest = %file.digest, %error, "a URL could not be signed");
-                Ok(Try::Next)
+                Ok(Attempt::Next)
             }
         }
     }
@@ -191,7 +196,7 @@ impl Transfer {
         file: &File,
         read: &Read,
         guard: Option<ProxiedRead>,
-    ) -> Result<Try, ServeError> {
+    ) -> Result<Attempt, ServeError> {
         let range = read.range.clone().unwrap_or(0..file.size);
         let whole = range == (0..file.size);
         let first = match open.backend.get(&file.digest, Some(range)).await {
@@ -208,15 +213,15 @@ impl Transfer {
                 let chunks = futures_util::stream::iter(first.map(Ok)).chain(rest);
                 let stream: ByteStream = match guard {
                     Some(guard) if whole => {
-                        Box::pin(Verified::new(chunks, self, file, open.id, guard))
+                        Box::pin(VerifiedBody::new(chunks, self, file, open.id, guard))
                     }
-                    guard => Box::pin(Held { chunks, _guard: guard }),
+                    guard => Box::pin(GuardedBody { chunks, _guard: guard }),
                 };
-                Ok(Try::Serves(Delivery::Body(Download { store: open.id, stream })))
+                Ok(Attempt::Serves(Delivery::Body(Download { store: open.id, stream })))
             }
             Err(error) => {
                 self.pass_over(open, file, &error).await?;
-                Ok(Try::Next)
+                Ok(Attempt::Next)
             }
         }
     }
@@ -253,7 +258,7 @@ impl Transfer {
         self.ask_for(file, store).await.is_ok()
     }
 
-    /// The same, with the reason why it cannot be relied on.
+    /// As [`Transfer::confirm`], with the reason why the replica cannot be relied on.
     pub(super) async fn ask_for(&self, file: &File, store: StoreId) -> Result<(), StoreError> {
         let open = self.stores.get(store)?;
         let verdict = match open.backend.stat(&file.digest).await {
@@ -273,12 +278,12 @@ impl Transfer {
 }
 
 /// A body with the guard that it needs while it is open.
-struct Held<S> {
+struct GuardedBody<S> {
     chunks: S,
     _guard: Option<ProxiedRead>,
 }
 
-impl<S: Stream<Item = Result<Bytes, StoreError>> + Unpin> Stream for Held<S> {
+impl<S: Stream<Item = Result<Bytes, StoreError>> + Unpin> Stream for GuardedBody<S> {
     type Item = Result<Bytes, StoreError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -288,7 +293,7 @@ impl<S: Stream<Item = Result<Bytes, StoreError>> + Unpin> Stream for Held<S> {
 
 /// A whole proxied body, hashed on its way. The last chunk is held back until the hash is known, so
 /// that a damaged body never ends well.
-struct Verified<S> {
+struct VerifiedBody<S> {
     chunks: S,
     hasher: blake3::Hasher,
     held: Option<Bytes>,
@@ -300,7 +305,7 @@ struct Verified<S> {
     _guard: ProxiedRead,
 }
 
-impl<S> Verified<S> {
+impl<S> VerifiedBody<S> {
     fn new(chunks: S, t: &Transfer, file: &File, store: StoreId, guard: ProxiedRead) -> Self {
         Self {
             chunks,
@@ -337,7 +342,7 @@ impl<S> Verified<S> {
     }
 }
 
-impl<S: Stream<Item = Result<Bytes, StoreError>> + Unpin> Stream for Verified<S> {
+impl<S: Stream<Item = Result<Bytes, StoreError>> + Unpin> Stream for VerifiedBody<S> {
     type Item = Result<Bytes, StoreError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {

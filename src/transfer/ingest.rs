@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::choice::{Chosen, Search, no_other_store};
-use super::staging::{self, Place, Room, Spool, StagedBody};
+use super::staging::{self, Room, Spool, StagedBody, StagingPlace};
 use super::upload::{Committed, UploadError, UploadRequest};
 use super::{OpenStore, Transfer};
 use crate::catalogue::{Promise, Snapshot, Tx};
@@ -17,7 +17,7 @@ use crate::stores::{ByteStream, StoreError};
 pub struct Admission {
     request: UploadRequest,
     chosen: Chosen,
-    place: Place,
+    place: StagingPlace,
     /// Goes on when the chosen store fails.
     search: Search,
 }
@@ -67,8 +67,12 @@ impl Transfer {
     }
 
     /// Where a body of `size` bytes is staged; an error when the disk has no room for it.
-    async fn place_for(&self, chosen: &Chosen, size: Option<u64>) -> Result<Place, StoreError> {
-        let Chosen::Room { store, .. } = *chosen else { return Ok(Place::Nowhere) };
+    async fn place_for(
+        &self,
+        chosen: &Chosen,
+        size: Option<u64>,
+    ) -> Result<StagingPlace, StoreError> {
+        let Chosen::Room { store, .. } = *chosen else { return Ok(StagingPlace::Nowhere) };
         let open = self.stores.get(store)?;
         let spool = match open.backend.staging_dir() {
             Some(dir) => Spool {
@@ -100,7 +104,7 @@ impl Transfer {
         &self,
         request: &UploadRequest,
         chosen: &Chosen,
-        place: Place,
+        place: StagingPlace,
         body: ByteStream,
     ) -> Result<StagedBody, UploadError> {
         let sha256 = request.declared.sha256.is_some();

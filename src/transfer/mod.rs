@@ -44,7 +44,7 @@ pub use copy::{CopyError, Granted, Intent, IntentError, Wrap};
 pub use download::{Delivery, Download, Read, ServeError};
 pub use health::{HealthState, OpenStore, OpenStores, RAISING, marker_of};
 pub use ingest::Admission;
-pub use locks::{KeyGuard, KeyLocks, Pin, Pins};
+pub use locks::{KeyGuard, KeyLocks, Pins, ReplicaPin};
 pub use reap::{ReapSummary, Reaped};
 pub use remove::{Confirmed, Kept, Removal};
 pub use staging::StagedBody;

@@ -25,7 +25,7 @@ const SMALL: usize = 64 << 10;
 const GATHER: usize = 256 << 10;
 
 /// How long one write may take: a disk under load may have much to write back first.
-const PATIENCE: Duration = Duration::from_mins(1);
+const WRITE_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A directory for unfinished bodies, and the threads that may wait for its disk.
 #[derive(Debug, Clone)]
@@ -120,13 +120,13 @@ impl Hashes {
 }
 
 /// Something that takes the bytes of a body in order.
-struct Sink {
+struct BodySink {
     hashes: Hashes,
     /// `None`: the bytes are only hashed, since the store has them.
     file: Option<File>,
 }
 
-impl Sink {
+impl BodySink {
     fn take(&mut self, chunks: &[Bytes]) -> io::Result<()> {
         for chunk in chunks {
             self.hashes.update(chunk);
@@ -147,7 +147,7 @@ pub struct Prepared {
 
 /// Where the bytes of a body go.
 #[derive(Debug)]
-pub enum Place {
+pub enum StagingPlace {
     /// Nowhere: they are only hashed, since the store has them.
     Nowhere,
     /// Into memory when they are few, else into a file in this directory.
@@ -158,9 +158,9 @@ pub enum Place {
 
 /// A place in `spool` for a body of `size` bytes. The room of a large one is taken on the disk at
 /// once, so that a full disk shows before the body is read.
-pub async fn prepare(spool: Spool, size: Option<u64>) -> Result<Place, StoreError> {
+pub async fn prepare(spool: Spool, size: Option<u64>) -> Result<StagingPlace, StoreError> {
     let Some(size) = size.filter(|size| *size > SMALL as u64) else {
-        return Ok(Place::Dir(spool));
+        return Ok(StagingPlace::Dir(spool));
     };
     let lane = spool.lane.clone();
     let create = move || {
@@ -169,13 +169,13 @@ pub async fn prepare(spool: Spool, size: Option<u64>) -> Result<Place, StoreErro
             if is_full(&e) { StoreError::Full(what) } else { StoreError::Unavailable(what) }
         })
     };
-    lane.ask(create).await.map(Place::File)
+    lane.ask(create).await.map(StagingPlace::File)
 }
 
 /// Reads `body` to its end, into `place`.
 pub async fn receive(
     mut body: ByteStream,
-    place: Place,
+    place: StagingPlace,
     room: Room<'_>,
     sha256: bool,
 ) -> Result<StagedBody, UploadError> {
@@ -251,8 +251,8 @@ impl Gathered {
 
 /// One write under way while the next chunks are gathered.
 struct Pipe {
-    sink: Option<Sink>,
-    busy: Option<JoinHandle<io::Result<Sink>>>,
+    sink: Option<BodySink>,
+    busy: Option<JoinHandle<io::Result<BodySink>>>,
     temp: Option<TempFile>,
     /// Where a file is created when one is needed.
     dir: Option<Spool>,
@@ -261,14 +261,14 @@ struct Pipe {
 }
 
 impl Pipe {
-    fn new(hashes: Hashes, place: Place) -> Self {
+    fn new(hashes: Hashes, place: StagingPlace) -> Self {
         let (file, temp, dir) = match place {
-            Place::Nowhere => (None, None, None),
-            Place::Dir(dir) => (None, None, Some(dir)),
-            Place::File(prepared) => (Some(prepared.file), Some(prepared.temp), None),
+            StagingPlace::Nowhere => (None, None, None),
+            StagingPlace::Dir(dir) => (None, None, Some(dir)),
+            StagingPlace::File(prepared) => (Some(prepared.file), Some(prepared.temp), None),
         };
         let lane = temp.as_ref().map(|t| &t.lane).or(dir.as_ref().map(|d| &d.lane)).cloned();
-        Self { sink: Some(Sink { hashes, file }), busy: None, temp, dir, lane }
+        Self { sink: Some(BodySink { hashes, file }), busy: None, temp, dir, lane }
     }
 
     /// True while nothing was written and no file stands by.
@@ -280,7 +280,7 @@ impl Pipe {
     async fn open(&mut self) -> Result<(), UploadError> {
         let Some(dir) = self.dir.take() else { return Ok(()) };
         let prepared = self.begin(move || create(&dir, None)).await?;
-        let prepared = landed(prepared).await?;
+        let prepared = outcome_of(prepared).await?;
         let mut sink = self.settle().await?;
         sink.file = Some(prepared.file);
         self.sink = Some(sink);
@@ -306,17 +306,17 @@ impl Pipe {
     }
 
     /// Waits for the write under way.
-    async fn settle(&mut self) -> Result<Sink, UploadError> {
+    async fn settle(&mut self) -> Result<BodySink, UploadError> {
         if let Some(busy) = self.busy.take() {
-            return landed(busy).await;
+            return outcome_of(busy).await;
         }
         self.sink.take().ok_or_else(|| UploadError::Staging("a write was lost".to_owned()))
     }
 }
 
-async fn landed<T>(job: JoinHandle<io::Result<T>>) -> Result<T, UploadError> {
-    let Ok(joined) = tokio::time::timeout(PATIENCE, job).await else {
-        let seconds = PATIENCE.as_secs();
+async fn outcome_of<T>(job: JoinHandle<io::Result<T>>) -> Result<T, UploadError> {
+    let Ok(joined) = tokio::time::timeout(WRITE_TIMEOUT, job).await else {
+        let seconds = WRITE_TIMEOUT.as_secs();
         return Err(UploadError::Staging(format!("the disk took no bytes for {seconds} s")));
     };
     match joined {

@@ -38,7 +38,7 @@ pub struct ProxiedRead {
     readers: Arc<Mutex<Readers>>,
 }
 
-fn sane(mutex: &Mutex<Readers>) -> MutexGuard<'_, Readers> {
+fn locked(mutex: &Mutex<Readers>) -> MutexGuard<'_, Readers> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -46,21 +46,21 @@ impl IssuedUrls {
     /// Objects that an earlier process may have issued URLs for are kept until `until`: those in
     /// the `remote` stores.
     pub fn set_horizon(&self, until: Timestamp, remote: HashSet<StoreId>) {
-        let mut readers = sane(&self.readers);
+        let mut readers = locked(&self.readers);
         readers.horizon = until;
         readers.remote = remote;
     }
 
     /// No earlier process can have issued a URL for this object.
     pub fn never_issued(&self, store: StoreId, file: FileId) {
-        sane(&self.readers).unread.insert((store, file));
+        locked(&self.readers).unread.insert((store, file));
     }
 
     /// Registers a URL that is about to be issued at `now` and is valid for `ttl`.
     pub fn issue(&self, store: StoreId, file: FileId, now: Timestamp, ttl: Duration) {
         // Providers check whole seconds and their clocks differ a little from ours.
         let expires = now.after(ttl + Duration::from_secs(2));
-        let mut readers = sane(&self.readers);
+        let mut readers = locked(&self.readers);
         readers.latest = readers.latest.max(expires);
         let last = readers.stores.entry(store).or_insert(expires);
         *last = expires.max(*last);
@@ -74,13 +74,13 @@ impl IssuedUrls {
 
     /// Registers a proxied read for as long as the guard lives.
     pub fn proxied(&self, store: StoreId, file: FileId) -> ProxiedRead {
-        *sane(&self.readers).proxied.entry((store, file)).or_default() += 1;
+        *locked(&self.readers).proxied.entry((store, file)).or_default() += 1;
         ProxiedRead { key: (store, file), readers: Arc::clone(&self.readers) }
     }
 
     /// When the object may be deleted; `None` while a proxied read is open.
     pub fn due(&self, store: StoreId, file: FileId) -> Option<Timestamp> {
-        let readers = sane(&self.readers);
+        let readers = locked(&self.readers);
         if readers.proxied.contains_key(&(store, file)) {
             return None;
         }
@@ -91,7 +91,7 @@ impl IssuedUrls {
 
     /// True when deletions in the store may have to wait at `now`: some reader holds no row.
     pub fn any_waiting(&self, store: StoreId, now: Timestamp) -> bool {
-        let readers = sane(&self.readers);
+        let readers = locked(&self.readers);
         (readers.remote.contains(&store) && readers.horizon > now)
             || readers.proxied.keys().any(|(s, _)| *s == store)
             || readers.stores.get(&store).is_some_and(|expires| *expires > now)
@@ -99,14 +99,14 @@ impl IssuedUrls {
 
     /// What the next process has to respect when this one ends in order.
     pub fn horizon_at_exit(&self) -> UrlHorizon {
-        let readers = sane(&self.readers);
+        let readers = locked(&self.readers);
         UrlHorizon { serving: false, until: readers.latest.max(readers.horizon) }
     }
 }
 
 impl Drop for ProxiedRead {
     fn drop(&mut self) {
-        let mut readers = sane(&self.readers);
+        let mut readers = locked(&self.readers);
         if let Some(count) = readers.proxied.get_mut(&self.key) {
             *count -= 1;
             if *count == 0 {

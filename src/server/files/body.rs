@@ -19,27 +19,27 @@ pub struct FileBody {
     stream: ByteStream,
     remaining: u64,
     site: Arc<Site>,
-    about: About,
+    about: LoggedDownload,
     _under_way: UnderWay,
 }
 
 /// What is sent, for the log.
 #[derive(Debug, Clone, Copy)]
-pub struct About {
+pub struct LoggedDownload {
     pub scope: ScopeId,
     pub store: StoreId,
     pub digest: Digest,
 }
 
 impl FileBody {
-    pub fn new(stream: ByteStream, length: u64, site: Arc<Site>, about: About) -> Self {
+    pub fn new(stream: ByteStream, length: u64, site: Arc<Site>, about: LoggedDownload) -> Self {
         let under_way = site.metrics.download();
         Self { stream, remaining: length, site, about, _under_way: under_way }
     }
 
     fn log(&self, error: &StoreError) {
         let settings = self.site.app.catalogue.settings();
-        let About { scope, store, digest } = self.about;
+        let LoggedDownload { scope, store, digest } = self.about;
         let (scope, store) =
             (settings.topology.scope_name(scope), settings.topology.store_name(store));
         tracing::warn!(scope, store, %digest, %error, "a download was cut off");

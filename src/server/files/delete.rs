@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::http::StatusCode;
 use axum::response::Response;
 
-use super::{Ask, by_path, tags};
+use super::{FileRequest, by_path, tags};
 use crate::catalogue::{CatalogueError, DeleteOutcome};
 use crate::domain::FilePath;
 use crate::server::access::Need;
@@ -16,7 +16,7 @@ enum Deleted {
     ConditionFailed,
 }
 
-pub async fn delete(ask: &Ask<'_>) -> Result<Response, Failure> {
+pub async fn delete(ask: &FileRequest<'_>) -> Result<Response, Failure> {
     let scope = ask.admit(Need::Write)?;
     let path = FilePath::from_url(ask.rest)?;
     let condition = tags::condition(&ask.parts.headers, || {

@@ -11,17 +11,21 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::Response;
 
-use super::body::{About, FileBody};
-use super::range::{self, Part};
-use super::tags::{self, Verdict};
-use super::{Ask, Found, disposition};
+use super::body::{FileBody, LoggedDownload};
+use super::range::{self, RequestedRange};
+use super::tags::{self, Evaluation};
+use super::{FileRequest, FoundEntry, disposition};
 use crate::domain::ScopeId;
 use crate::server::errors::Failure;
 use crate::transfer::{Delivery, Read};
 
 /// Answers a read of `found`. Conditions come first, since 304 and 412 win over a redirect; but
 /// they are asked only about a file that can be served.
-pub async fn get(ask: &Ask<'_>, scope: ScopeId, found: Found) -> Result<Response, Failure> {
+pub async fn get(
+    ask: &FileRequest<'_>,
+    scope: ScopeId,
+    found: FoundEntry,
+) -> Result<Response, Failure> {
     let transfer = &ask.site.app.transfer;
     let headers = &ask.parts.headers;
     let is_head = ask.parts.method == Method::HEAD;
@@ -31,14 +35,14 @@ pub async fn get(ask: &Ask<'_>, scope: ScopeId, found: Found) -> Result<Response
     }
     if conditional {
         match tags::evaluate(headers, &found.file.digest, found.entry.created_at)? {
-            Verdict::Proceed => {}
-            Verdict::NotModified => return Ok(not_modified(&found)),
-            Verdict::Failed => return Err(Failure::precondition()),
+            Evaluation::Proceed => {}
+            Evaluation::NotModified => return Ok(not_modified(&found)),
+            Evaluation::Failed => return Err(Failure::precondition()),
         }
     }
     let read = match read_of(ask, scope, &found, is_head)? {
-        Wanted::Read(read) => read,
-        Wanted::Unsatisfiable => return Err(unsatisfiable(found.file.size)),
+        RequestedRead::Read(read) => read,
+        RequestedRead::Unsatisfiable => return Err(unsatisfiable(found.file.size)),
     };
     if is_head {
         return Ok(whole(&found, &read, Body::empty()));
@@ -48,7 +52,7 @@ pub async fn get(ask: &Ask<'_>, scope: ScopeId, found: Found) -> Result<Response
         Delivery::Body(download) => {
             let range = read.range.clone().unwrap_or(0..found.file.size);
             let length = range.end - range.start;
-            let about = About { scope, store: download.store, digest: found.file.digest };
+            let about = LoggedDownload { scope, store: download.store, digest: found.file.digest };
             let body = FileBody::new(download.stream, length, Arc::clone(ask.site), about);
             let response = whole(&found, &read, Body::new(body));
             Ok(match read.range {
@@ -59,32 +63,37 @@ pub async fn get(ask: &Ask<'_>, scope: ScopeId, found: Found) -> Result<Response
     }
 }
 
-enum Wanted {
+enum RequestedRead {
     Read(Read),
     Unsatisfiable,
 }
 
-fn read_of(ask: &Ask<'_>, scope: ScopeId, found: &Found, is_head: bool) -> Result<Wanted, Failure> {
+fn read_of(
+    ask: &FileRequest<'_>,
+    scope: ScopeId,
+    found: &FoundEntry,
+    is_head: bool,
+) -> Result<RequestedRead, Failure> {
     let app = &ask.site.app;
     let query = ask.query()?;
     let now = app.catalogue.clock().now();
     let (file, modified) = (&found.file, found.entry.created_at);
     // Ranges mean nothing to HEAD (RFC 9110 section 14.2).
     let part = if is_head {
-        Part::Whole
+        RequestedRange::Whole
     } else {
         range::wanted(&ask.parts.headers, file.size, &file.digest, modified, now)
     };
     let range = match part {
-        Part::Whole => None,
-        Part::Range(range) => Some(range),
-        Part::Unsatisfiable => {
+        RequestedRange::Whole => None,
+        RequestedRange::Range(range) => Some(range),
+        RequestedRange::Unsatisfiable => {
             app.transfer.servable(scope, file)?;
-            return Ok(Wanted::Unsatisfiable);
+            return Ok(RequestedRead::Unsatisfiable);
         }
     };
     let download = query.is_set("download");
-    Ok(Wanted::Read(Read {
+    Ok(RequestedRead::Read(Read {
         range,
         proxy: query.is_set("proxy"),
         content_type: found.entry.content_type.clone(),
@@ -98,14 +107,14 @@ fn value(text: &str) -> HeaderValue {
         .unwrap_or_else(|_| HeaderValue::from_static("application/octet-stream"))
 }
 
-fn validators(headers: &mut HeaderMap, found: &Found) {
+fn validators(headers: &mut HeaderMap, found: &FoundEntry) {
     headers.insert(ETAG, value(&tags::etag(&found.file.digest)));
     headers.insert(LAST_MODIFIED, value(&found.entry.created_at.http_date()));
     // The path may get another file at any time; asking again costs a 304.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
 }
 
-fn whole(found: &Found, read: &Read, body: Body) -> Response {
+fn whole(found: &FoundEntry, read: &Read, body: Body) -> Response {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.reserve(12);
@@ -128,7 +137,7 @@ fn partial(mut response: Response, range: &Range<u64>, size: u64) -> Response {
     response
 }
 
-fn not_modified(found: &Found) -> Response {
+fn not_modified(found: &FoundEntry) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NOT_MODIFIED;
     validators(response.headers_mut(), found);

@@ -22,7 +22,7 @@ const DRAIN_BYTES: usize = 8 << 20;
 const DRAIN_TIME: Duration = Duration::from_secs(5);
 
 /// A body for `Transfer::receive`. When it is dropped the rest of the body goes to its `Remainder`.
-pub struct Intake {
+pub struct UploadBody {
     body: Option<Body>,
     remainder: Remainder,
     received: u64,
@@ -56,7 +56,7 @@ impl Remainder {
     }
 }
 
-impl Intake {
+impl UploadBody {
     pub fn new(body: Body, max: Option<u64>, metrics: Arc<Metrics>) -> (Self, Remainder) {
         let remainder = Remainder::default();
         let kept = remainder.clone();
@@ -84,18 +84,18 @@ impl Intake {
         self.received += data.len() as u64;
         self.metrics.received(data.len());
         match self.max {
-            Some(max) if self.received > max => self.refuse(over(max)),
+            Some(max) if self.received > max => self.refuse(over_limit(max)),
             _ => Poll::Ready(Some(Ok(data))),
         }
     }
 }
 
 /// The refusal of a body above `limits.max_upload`.
-pub fn over(max: u64) -> Failure {
+pub fn over_limit(max: u64) -> Failure {
     too_large(format!("uploads are limited to {max} bytes (limits.max_upload)"))
 }
 
-impl Stream for Intake {
+impl Stream for UploadBody {
     type Item = Result<Bytes, StoreError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -126,7 +126,7 @@ impl Stream for Intake {
     }
 }
 
-impl Drop for Intake {
+impl Drop for UploadBody {
     fn drop(&mut self) {
         self.remainder.lock().body = self.body.take();
     }

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 
-use super::Ask;
+use super::FileRequest;
 use crate::domain::{FilePath, ScopeName};
 use crate::ops::files;
 use crate::server::access::Need;
@@ -12,7 +12,7 @@ use crate::server::errors::Failure;
 /// Entries of one page, unless fewer are asked for.
 const PAGE: usize = 1000;
 
-pub async fn list(ask: &Ask<'_>) -> Result<Response, Failure> {
+pub async fn list(ask: &FileRequest<'_>) -> Result<Response, Failure> {
     ask.admit(Need::List)?;
     let scope = ScopeName::new(ask.scope).map_err(|_| Failure::unknown_scope())?;
     let query = ask.query()?;

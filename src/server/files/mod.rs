@@ -36,14 +36,14 @@ const ON_A_FILE: &str = "GET, HEAD, PUT, DELETE";
 const ON_A_READ: &str = "GET, HEAD";
 
 /// An entry with its file, as of one moment.
-struct Found {
+struct FoundEntry {
     path: FilePath,
     entry: Entry,
     file: File,
 }
 
 /// A request to one scope.
-struct Ask<'a> {
+struct FileRequest<'a> {
     site: &'a Arc<Site>,
     settings: Arc<Settings>,
     caller: &'a Caller,
@@ -54,7 +54,7 @@ struct Ask<'a> {
     rest: &'a str,
 }
 
-impl Ask<'_> {
+impl FileRequest<'_> {
     fn admit(&self, need: Need) -> Result<ScopeId, Failure> {
         access::admit(&self.settings, self.caller, self.scope, need).map(|scope| scope.id)
     }
@@ -74,7 +74,7 @@ pub async fn handle(site: &Arc<Site>, caller: &Caller, request: Request<Body>) -
     };
     let (scope, rest) = rest.split_once('/').unwrap_or((rest, ""));
     let settings = site.app.catalogue.settings();
-    let ask = Ask { site, settings, caller, parts: &parts, scope, rest };
+    let ask = FileRequest { site, settings, caller, parts: &parts, scope, rest };
     if !by_hash && !rest.is_empty() && parts.method == Method::PUT {
         // Large, and a small download is not to pay for it.
         return Box::pin(put::put(&ask, body)).await;
@@ -85,7 +85,7 @@ pub async fn handle(site: &Arc<Site>, caller: &Caller, request: Request<Body>) -
     answer
 }
 
-async fn file(ask: &Ask<'_>) -> Result<Response, Failure> {
+async fn file(ask: &FileRequest<'_>) -> Result<Response, Failure> {
     let method = &ask.parts.method;
     match *method {
         Method::GET | Method::HEAD if ask.rest.is_empty() => list::list(ask).await,
@@ -101,14 +101,18 @@ async fn file(ask: &Ask<'_>) -> Result<Response, Failure> {
     }
 }
 
-fn by_path(ask: &Ask<'_>, scope: ScopeId, path: FilePath) -> Result<Option<Found>, Failure> {
+fn by_path(
+    ask: &FileRequest<'_>,
+    scope: ScopeId,
+    path: FilePath,
+) -> Result<Option<FoundEntry>, Failure> {
     let snapshot = ask.site.app.catalogue.snapshot()?;
     let Some(entry) = snapshot.entry(scope, &path)? else { return Ok(None) };
     let Some(file) = snapshot.file(entry.file)? else { return Ok(None) };
-    Ok(Some(Found { path, entry, file }))
+    Ok(Some(FoundEntry { path, entry, file }))
 }
 
-async fn read_by_hash(ask: &Ask<'_>) -> Result<Response, Failure> {
+async fn read_by_hash(ask: &FileRequest<'_>) -> Result<Response, Failure> {
     if !matches!(ask.parts.method, Method::GET | Method::HEAD) {
         return Err(Failure::method_not_allowed(ON_A_READ));
     }
@@ -122,10 +126,14 @@ async fn read_by_hash(ask: &Ask<'_>) -> Result<Response, Failure> {
     get::get(ask, scope, found.ok_or_else(missing)?).await
 }
 
-fn by_digest(ask: &Ask<'_>, scope: ScopeId, digest: &Digest) -> Result<Option<Found>, Failure> {
+fn by_digest(
+    ask: &FileRequest<'_>,
+    scope: ScopeId,
+    digest: &Digest,
+) -> Result<Option<FoundEntry>, Failure> {
     let snapshot = ask.site.app.catalogue.snapshot()?;
     let file = snapshot.file_by_digest(digest)?.filter(|file| file.is_live_in(scope));
     let Some(file) = file else { return Ok(None) };
     let newest = snapshot.newest_entry_of(scope, file.id)?;
-    Ok(newest.map(|(path, entry)| Found { path, entry, file }))
+    Ok(newest.map(|(path, entry)| FoundEntry { path, entry, file }))
 }

@@ -19,7 +19,7 @@ const BOUNDARY_MAX: usize = 70;
 
 /// What a part says of itself.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Head {
+pub struct PartHead {
     pub name: String,
     /// As the client calls it; none of a field that is no file.
     pub file_name: Option<String>,
@@ -27,7 +27,7 @@ pub struct Head {
 }
 
 /// The parts of a body that is being received.
-pub struct Parts {
+pub struct FormParts {
     body: BodyDataStream,
     /// Received and not looked at. It begins in the body of a part, or at the delimiter after it.
     buffer: BytesMut,
@@ -35,7 +35,7 @@ pub struct Parts {
     delimiter: Vec<u8>,
 }
 
-impl Parts {
+impl FormParts {
     /// The parts of a request's body; a refusal when its type has no boundary.
     pub fn of(headers: &HeaderMap, body: Body) -> Result<Self, Failure> {
         let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
@@ -54,7 +54,7 @@ impl Parts {
     }
 
     /// Passes over what is left of the current part; `None` after the last one.
-    pub async fn next(&mut self) -> Result<Option<Head>, Failure> {
+    pub async fn next(&mut self) -> Result<Option<PartHead>, Failure> {
         let cut_off = |_| malformed("it ends too early");
         while self.chunk().await.map_err(cut_off)?.is_some() {}
         let at = self.delimiter.len();
@@ -125,9 +125,9 @@ fn find(all: &[u8], wanted: &[u8]) -> Option<usize> {
     None
 }
 
-fn head_of(bytes: &[u8]) -> Result<Head, Failure> {
+fn head_of(bytes: &[u8]) -> Result<PartHead, Failure> {
     let text = std::str::from_utf8(bytes).map_err(|_| malformed("a name in it is not UTF-8"))?;
-    let mut head = Head::default();
+    let mut head = PartHead::default();
     for line in text.split("\r\n") {
         let Some((name, value)) = line.split_once(':') else { continue };
         match name.trim().to_ascii_lowercase().as_str() {
@@ -167,15 +167,16 @@ fn unescaped(name: &str) -> String {
 mod tests {
     use super::*;
 
-    fn parts(pieces: Vec<&'static str>) -> Parts {
+    fn parts(pieces: Vec<&'static str>) -> FormParts {
         let pieces = pieces.into_iter().map(|piece| Ok::<_, BoxError>(Bytes::from(piece)));
         let mut headers = HeaderMap::new();
         let kind = "multipart/form-data; charset=x; boundary=\"a b\"";
         headers.insert(CONTENT_TYPE, kind.parse().expect("a value"));
-        Parts::of(&headers, Body::from_stream(futures_util::stream::iter(pieces))).expect("a form")
+        FormParts::of(&headers, Body::from_stream(futures_util::stream::iter(pieces)))
+            .expect("a form")
     }
 
-    async fn read(mut parts: Parts) -> Result<Vec<(Head, String)>, String> {
+    async fn read(mut parts: FormParts) -> Result<Vec<(PartHead, String)>, String> {
         let mut all = Vec::new();
         while let Some(head) = parts.next().await.map_err(|f| f.detail().to_owned())? {
             let mut text = Vec::new();

@@ -8,8 +8,8 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::intake::{self, Intake};
-use super::{Ask, by_path, declared, tags};
+use super::intake::{self, UploadBody};
+use super::{FileRequest, by_path, declared, tags};
 use crate::api::Uploaded;
 use crate::domain::{FilePath, ScopeId};
 use crate::server::access::Need;
@@ -21,7 +21,7 @@ use crate::transfer::{Admission, Committed, UploadRequest};
 const IN_PATH: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
-pub async fn put(ask: &Ask<'_>, body: Body) -> Response {
+pub async fn put(ask: &FileRequest<'_>, body: Body) -> Response {
     let _under_way = ask.site.metrics.upload();
     match admit(ask, body.size_hint().exact()).await {
         Ok((path, admission)) => match receive(ask.site, admission, body).await {
@@ -39,7 +39,10 @@ pub async fn put(ask: &Ask<'_>, body: Body) -> Response {
 }
 
 /// Everything that can be refused before the body. `exact` is the size of a body that needs no header to tell it.
-async fn admit(ask: &Ask<'_>, exact: Option<u64>) -> Result<(FilePath, Admission), Failure> {
+async fn admit(
+    ask: &FileRequest<'_>,
+    exact: Option<u64>,
+) -> Result<(FilePath, Admission), Failure> {
     let scope = ask.admit(Need::Write)?;
     let path = FilePath::from_url(ask.rest)?;
     let request = read_request(ask, scope, path.clone(), exact)?;
@@ -47,14 +50,14 @@ async fn admit(ask: &Ask<'_>, exact: Option<u64>) -> Result<(FilePath, Admission
     if let (Some(max), Some(size)) = (max, request.size)
         && size > max
     {
-        return Err(intake::over(max));
+        return Err(intake::over_limit(max));
     }
     let admission = ask.site.app.transfer.admit(request).await?;
     Ok((path, admission))
 }
 
 fn read_request(
-    ask: &Ask<'_>,
+    ask: &FileRequest<'_>,
     scope: ScopeId,
     path: FilePath,
     exact: Option<u64>,
@@ -95,7 +98,7 @@ pub(super) async fn receive(
 ) -> Result<Committed, Failure> {
     let app = &site.app;
     let max = app.config.limits.max_upload;
-    let (intake, rest) = Intake::new(body, max, site.metrics.clone());
+    let (intake, rest) = UploadBody::new(body, max, site.metrics.clone());
     let received = app.transfer.receive(admission, Box::pin(intake)).await;
     received.map_err(|error| {
         if let Some(body) = rest.take_body() {
@@ -105,7 +108,7 @@ pub(super) async fn receive(
     })
 }
 
-fn answer(ask: &Ask<'_>, path: FilePath, committed: Committed) -> Response {
+fn answer(ask: &FileRequest<'_>, path: FilePath, committed: Committed) -> Response {
     let Committed { entry, file, store, replaced } = committed;
     let location = location(ask, &path);
     let Some(scope) = ask.settings.topology.scope(ask.scope).map(|scope| scope.name.clone()) else {
@@ -132,7 +135,7 @@ fn answer(ask: &Ask<'_>, path: FilePath, committed: Committed) -> Response {
     response
 }
 
-fn location(ask: &Ask<'_>, path: &FilePath) -> String {
+fn location(ask: &FileRequest<'_>, path: &FilePath) -> String {
     let mut location = ask.site.app.config.public_url.clone().unwrap_or_default();
     let encoded = utf8_percent_encode(path.as_str(), IN_PATH);
     // Writing into a String cannot fail.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use tokio::sync::mpsc;
 
-use super::parts::{Head, Parts};
+use super::parts::{FormParts, PartHead};
 use super::{declared, put};
 use crate::domain::{FilePath, ScopeId};
 use crate::server::errors::Failure;
@@ -24,7 +24,7 @@ const TOLD: usize = 100;
 
 /// What became of the files of a form.
 #[derive(Debug, Default)]
-pub struct Sent {
+pub struct FormOutcome {
     pub stored: u64,
     /// Names of files that were not stored, and why.
     pub refused: Vec<(String, Failure)>,
@@ -33,19 +33,19 @@ pub struct Sent {
 }
 
 /// Where the files go.
-pub struct Goal<'a> {
+pub struct FormTarget<'a> {
     pub site: &'a Arc<Site>,
     pub scope: ScopeId,
     /// With its slash; empty at the top.
     pub folder: &'a str,
 }
 
-impl Goal<'_> {
+impl FormTarget<'_> {
     /// Stores the files of a `multipart/form-data` body. A file that is refused keeps none of the
     /// others out; parts without a file name are passed over.
-    pub async fn receive(&self, headers: &HeaderMap, body: Body) -> Result<Sent, Failure> {
-        let mut parts = Parts::of(headers, body)?;
-        let mut sent = Sent::default();
+    pub async fn receive(&self, headers: &HeaderMap, body: Body) -> Result<FormOutcome, Failure> {
+        let mut parts = FormParts::of(headers, body)?;
+        let mut sent = FormOutcome::default();
         while let Some(head) = parts.next().await? {
             let Some(name) = head.file_name.as_deref() else {
                 sent.replaces |= head.name == REPLACE;
@@ -68,9 +68,9 @@ impl Goal<'_> {
     async fn one(
         &self,
         name: &str,
-        head: &Head,
+        head: &PartHead,
         replaces: bool,
-        parts: &mut Parts,
+        parts: &mut FormParts,
     ) -> Result<Committed, Failure> {
         let _under_way = self.site.metrics.upload();
         let request = UploadRequest {
@@ -101,20 +101,20 @@ fn in_words(error: &UploadError) -> Failure {
 
 /// What goes through the pipe. A pipe that only breaks off has no end: a part of a file is never
 /// taken for the whole.
-enum Piece {
+enum BodyPiece {
     Data(Bytes),
     Broken(BoxError),
     End,
 }
 
-fn pipe() -> (mpsc::Sender<Piece>, Body) {
+fn pipe() -> (mpsc::Sender<BodyPiece>, Body) {
     let (sender, receiver) = mpsc::channel(1);
     let body = stream::unfold(Some(receiver), |receiver| async {
-        let mut receiver: mpsc::Receiver<Piece> = receiver?;
+        let mut receiver: mpsc::Receiver<BodyPiece> = receiver?;
         match receiver.recv().await {
-            Some(Piece::Data(data)) => Some((Ok(data), Some(receiver))),
-            Some(Piece::Broken(error)) => Some((Err(error), None)),
-            Some(Piece::End) => None,
+            Some(BodyPiece::Data(data)) => Some((Ok(data), Some(receiver))),
+            Some(BodyPiece::Broken(error)) => Some((Err(error), None)),
+            Some(BodyPiece::End) => None,
             None => Some((Err(BoxError::from("the form ends too early")), None)),
         }
     });
@@ -122,14 +122,14 @@ fn pipe() -> (mpsc::Sender<Piece>, Body) {
 }
 
 /// Hands the current part on, for as long as it is wanted.
-async fn feed(parts: &mut Parts, pieces: mpsc::Sender<Piece>) {
+async fn feed(parts: &mut FormParts, pieces: mpsc::Sender<BodyPiece>) {
     loop {
         let piece = match parts.chunk().await {
-            Ok(Some(data)) => Piece::Data(data),
-            Ok(None) => Piece::End,
-            Err(error) => Piece::Broken(error),
+            Ok(Some(data)) => BodyPiece::Data(data),
+            Ok(None) => BodyPiece::End,
+            Err(error) => BodyPiece::Broken(error),
         };
-        let goes_on = matches!(piece, Piece::Data(_));
+        let goes_on = matches!(piece, BodyPiece::Data(_));
         if pieces.send(piece).await.is_err() || !goes_on {
             return;
         }

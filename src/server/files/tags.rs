@@ -96,7 +96,7 @@ impl Tags {
 
 /// What the conditions of a GET or HEAD come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Evaluation {
     Proceed,
     NotModified,
     Failed,
@@ -117,14 +117,14 @@ pub fn evaluate(
     headers: &HeaderMap,
     digest: &Digest,
     modified: Timestamp,
-) -> Result<Verdict, Failure> {
+) -> Result<Evaluation, Failure> {
     match tags(headers, &IF_MATCH)? {
-        Some(wanted) if !wanted.matches_strongly(digest) => return Ok(Verdict::Failed),
+        Some(wanted) if !wanted.matches_strongly(digest) => return Ok(Evaluation::Failed),
         Some(_) => {}
         None => {
             let since = date(headers, &IF_UNMODIFIED_SINCE);
             if since.is_some_and(|since| modified.seconds() > since.seconds()) {
-                return Ok(Verdict::Failed);
+                return Ok(Evaluation::Failed);
             }
         }
     }
@@ -133,7 +133,7 @@ pub fn evaluate(
         None => date(headers, &IF_MODIFIED_SINCE)
             .is_some_and(|since| modified.seconds() <= since.seconds()),
     };
-    Ok(if unchanged { Verdict::NotModified } else { Verdict::Proceed })
+    Ok(if unchanged { Evaluation::NotModified } else { Evaluation::Proceed })
 }
 
 /// The condition of a PUT or DELETE. `current` is asked for the digest and time of what is there,
@@ -188,20 +188,20 @@ mod tests {
         let weak = format!("W/{own}");
         let both = format!("{other}, {own}");
         let (now, before) = ("Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:36 GMT");
-        let cases: [(&[(HeaderName, &str)], Verdict); 13] = [
-            (&[(IF_NONE_MATCH, &own)], Verdict::NotModified),
-            (&[(IF_NONE_MATCH, &weak)], Verdict::NotModified),
-            (&[(IF_NONE_MATCH, &both)], Verdict::NotModified),
-            (&[(IF_NONE_MATCH, "*")], Verdict::NotModified),
-            (&[(IF_NONE_MATCH, &other)], Verdict::Proceed),
-            (&[(IF_NONE_MATCH, &other), (IF_MODIFIED_SINCE, now)], Verdict::Proceed),
-            (&[(IF_MODIFIED_SINCE, now)], Verdict::NotModified),
-            (&[(IF_MODIFIED_SINCE, before)], Verdict::Proceed),
-            (&[(IF_MATCH, &weak)], Verdict::Failed),
-            (&[(IF_MATCH, &own), (IF_UNMODIFIED_SINCE, before)], Verdict::Proceed),
-            (&[(IF_UNMODIFIED_SINCE, before)], Verdict::Failed),
-            (&[(IF_MATCH, &other), (IF_NONE_MATCH, &own)], Verdict::Failed),
-            (&[(IF_MATCH, "\"foreign\""), (IF_NONE_MATCH, &own)], Verdict::Failed),
+        let cases: [(&[(HeaderName, &str)], Evaluation); 13] = [
+            (&[(IF_NONE_MATCH, &own)], Evaluation::NotModified),
+            (&[(IF_NONE_MATCH, &weak)], Evaluation::NotModified),
+            (&[(IF_NONE_MATCH, &both)], Evaluation::NotModified),
+            (&[(IF_NONE_MATCH, "*")], Evaluation::NotModified),
+            (&[(IF_NONE_MATCH, &other)], Evaluation::Proceed),
+            (&[(IF_NONE_MATCH, &other), (IF_MODIFIED_SINCE, now)], Evaluation::Proceed),
+            (&[(IF_MODIFIED_SINCE, now)], Evaluation::NotModified),
+            (&[(IF_MODIFIED_SINCE, before)], Evaluation::Proceed),
+            (&[(IF_MATCH, &weak)], Evaluation::Failed),
+            (&[(IF_MATCH, &own), (IF_UNMODIFIED_SINCE, before)], Evaluation::Proceed),
+            (&[(IF_UNMODIFIED_SINCE, before)], Evaluation::Failed),
+            (&[(IF_MATCH, &other), (IF_NONE_MATCH, &own)], Evaluation::Failed),
+            (&[(IF_MATCH, "\"foreign\""), (IF_NONE_MATCH, &own)], Evaluation::Failed),
         ];
         for (headers, verdict) in cases {
             let found = evaluate(&map(headers), &digest, NOW).expect("well-formed");

@@ -10,7 +10,7 @@ use axum::response::Response;
 
 use super::super::admin::Names;
 use super::super::errors::Failure;
-use super::super::files::sent::{Goal, Sent};
+use super::super::files::sent::{FormOutcome, FormTarget};
 use super::super::site::Site;
 use super::form::Form;
 use super::frame::{Frame, Section, Visit, done, render, render_as};
@@ -134,7 +134,7 @@ struct Folder {
     origin: String,
     grace: u64,
     /// What an upload without scripts came to.
-    sent: Sent,
+    sent: FormOutcome,
     was_sent: bool,
 }
 
@@ -166,7 +166,7 @@ pub async fn folder(
     visit: Visit,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    render(&shown(&app, scope, &visit, &headers, Sent::default()).await?)
+    render(&shown(&app, scope, &visit, &headers, FormOutcome::default()).await?)
 }
 
 /// Takes the files of a form in; those that were refused are named beside its field.
@@ -182,7 +182,7 @@ pub async fn upload(
     let settings = app.catalogue.settings();
     let id = ops::find_scope(&settings.topology, &scope)?.id;
     let (parts, body) = request.into_parts();
-    let goal = Goal { site: &site, scope: id, folder: &place.folder };
+    let goal = FormTarget { site: &site, scope: id, folder: &place.folder };
     let sent = goal.receive(&parts.headers, body).await?;
     if sent.stored > 0 && sent.refused.is_empty() {
         return Ok(done(&places::folder(&scope, &place.folder), "files-uploaded"));
@@ -196,7 +196,7 @@ async fn shown(
     scope: ScopeName,
     visit: &Visit,
     headers: &HeaderMap,
-    sent: Sent,
+    sent: FormOutcome,
 ) -> Result<Folder, Failure> {
     let place = Place::of(scope, visit);
     let (prefix, after) = (place.prefix(), place.after.as_deref());
