@@ -253,7 +253,7 @@ async fn a_body_that_is_staged_needs_no_second_place_when_its_store_fails() {
     rig.b = install(&rig.transfer, rig.b.0, nowhere).await;
     rig.a.1.inject(Operation::Put, When::Nth(1), Fault::Failed);
     // More than is kept in memory.
-    let body: &'static [u8] = &[7; 100_000];
+    let body: &'static [u8] = Box::leak(vec![7; 100_000].into_boxed_slice());
     let done = rig.put("x", body).await.expect("the bytes are here already");
     assert_eq!((done.store.as_str(), rig.usage(rig.a.0).0), ("b", 0));
 }
