@@ -58,9 +58,9 @@ pub fn with_way_out(mut e: anyhow::Error, scope: &ScopeName) -> anyhow::Error {
 
 /// An answer: the JSON text as the server sent it, for programs, and its meaning, for people.
 #[derive(Debug, Clone)]
-pub struct Answer(pub Bytes, pub Option<String>);
+pub struct Reply(pub Bytes, pub Option<String>);
 
-impl Answer {
+impl Reply {
     /// The body, and the remark that the server has for people.
     pub async fn of(response: Response) -> Result<Self> {
         let notice = response.headers().get("hayloft-notice");
@@ -79,37 +79,37 @@ impl Answer {
 }
 
 /// The commands' view of a server. Paths of the admin API are given below `/api/v1/`.
-pub struct Client {
+pub struct AdminClient {
     pub transport: Transport,
 }
 
-impl Client {
-    pub async fn get(&self, path: &str) -> Result<Answer> {
+impl AdminClient {
+    pub async fn get(&self, path: &str) -> Result<Reply> {
         self.call(Method::GET, path, None).await
     }
 
-    pub async fn delete(&self, path: &str) -> Result<Answer> {
+    pub async fn delete(&self, path: &str) -> Result<Reply> {
         self.call(Method::DELETE, path, None).await
     }
 
     /// A POST without a body.
-    pub async fn act(&self, path: &str) -> Result<Answer> {
+    pub async fn act(&self, path: &str) -> Result<Reply> {
         self.call(Method::POST, path, None).await
     }
 
-    pub async fn post(&self, path: &str, body: &impl Serialize) -> Result<Answer> {
+    pub async fn post(&self, path: &str, body: &impl Serialize) -> Result<Reply> {
         self.call(Method::POST, path, Some(serde_json::to_vec(body)?)).await
     }
 
-    pub async fn put(&self, path: &str, body: &impl Serialize) -> Result<Answer> {
+    pub async fn put(&self, path: &str, body: &impl Serialize) -> Result<Reply> {
         self.call(Method::PUT, path, Some(serde_json::to_vec(body)?)).await
     }
 
-    pub async fn patch(&self, path: &str, body: &impl Serialize) -> Result<Answer> {
+    pub async fn patch(&self, path: &str, body: &impl Serialize) -> Result<Reply> {
         self.call(Method::PATCH, path, Some(serde_json::to_vec(body)?)).await
     }
 
-    async fn call(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Result<Answer> {
+    async fn call(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Result<Reply> {
         let mut request = self.request(method, &format!("/api/v1/{path}"))?;
         if let Some(body) = body {
             let json = HeaderValue::from_static("application/json");
@@ -117,10 +117,10 @@ impl Client {
             *request.body_mut() = Some(Body::from(body));
         }
         let response = self.send(request).await?;
-        Answer::of(response).await
+        Reply::of(response).await
     }
 
-    /// A request to any path of the server, for [`Client::send`].
+    /// A request to any path of the server, for [`AdminClient::send`].
     pub fn request(&self, method: Method, path_and_query: &str) -> Result<Request> {
         let url = self.transport.address(path_and_query);
         Ok(Request::new(method, url.parse().with_context(|| format!("{url:?} is not a URL"))?))

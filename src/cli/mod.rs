@@ -24,20 +24,20 @@ use anyhow::Result;
 
 use crate::api::Problem;
 use args::{Cli, Command, FileCommand, Global, StoreCommand};
-use client::{Client, Refused};
+use client::{AdminClient, Refused};
 use output::Output;
 use transport::Transport;
 
 /// How a command that could be carried out ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ended {
+enum CommandEnd {
     /// Exit code 0.
     Done,
     /// Exit code 1, the reason already printed: an incomplete run, a failed check.
     NotDone,
 }
 
-impl Ended {
+impl CommandEnd {
     fn done_if(good: bool) -> Self {
         if good { Self::Done } else { Self::NotDone }
     }
@@ -83,8 +83,8 @@ async fn run(arguments: Vec<OsString>) -> ExitCode {
     };
     let output = Output { json: cli.global.json, verbose: cli.global.verbose };
     match execute(cli, output).await {
-        Ok(Ended::Done) => ExitCode::SUCCESS,
-        Ok(Ended::NotDone) => ExitCode::FAILURE,
+        Ok(CommandEnd::Done) => ExitCode::SUCCESS,
+        Ok(CommandEnd::NotDone) => ExitCode::FAILURE,
         Err(e) => {
             report(&e, output);
             ExitCode::FAILURE
@@ -118,7 +118,7 @@ fn complaint(e: &clap::Error) -> String {
     text.trim_start_matches("error: ").trim().to_owned()
 }
 
-async fn execute(cli: Cli, output: Output) -> Result<Ended> {
+async fn execute(cli: Cli, output: Output) -> Result<CommandEnd> {
     match cli.command {
         Command::Serve => commands::server::serve(&cli.global).await,
         Command::CheckConfig => commands::server::check_config(&cli.global, output),
@@ -129,13 +129,13 @@ async fn execute(cli: Cli, output: Output) -> Result<Ended> {
 }
 
 /// Connects, runs the command, and leaves the catalogue in order however the command ended.
-async fn with_client(global: &Global, command: Command, output: Output) -> Result<Ended> {
+async fn with_client(global: &Global, command: Command, output: Output) -> Result<CommandEnd> {
     commands::server::start_command_log(global)?;
     if matches!(command, Command::Status) {
         commands::status::require_instance(global)?;
     }
     let transport = Transport::choose(global, || commands::server::config(global)).await?;
-    let client = Client { transport };
+    let client = AdminClient { transport };
     if client.transport.is_in_process() && !writes_for_its_user(&command) {
         local::keep_private();
     }

@@ -2,7 +2,7 @@
 
 /// One event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event {
+pub struct ServerEvent {
     pub name: String,
     pub data: String,
 }
@@ -17,7 +17,7 @@ pub struct Events {
 
 impl Events {
     /// The events that `chunk` completes.
-    pub fn feed(&mut self, chunk: &[u8]) -> Vec<Event> {
+    pub fn feed(&mut self, chunk: &[u8]) -> Vec<ServerEvent> {
         let mut complete = Vec::new();
         for byte in chunk {
             if *byte == b'\n' {
@@ -29,13 +29,13 @@ impl Events {
         complete
     }
 
-    fn end_line(&mut self) -> Option<Event> {
+    fn end_line(&mut self) -> Option<ServerEvent> {
         let line = std::mem::take(&mut self.line);
         let line = String::from_utf8_lossy(&line);
         let line = line.trim_end_matches('\r');
         if line.is_empty() {
             let (name, data) = (std::mem::take(&mut self.name), std::mem::take(&mut self.data));
-            return (!data.is_empty()).then_some(Event { name, data });
+            return (!data.is_empty()).then_some(ServerEvent { name, data });
         }
         let (field, value) = line.split_once(':').unwrap_or((line, ""));
         let value = value.strip_prefix(' ').unwrap_or(value);
@@ -62,8 +62,8 @@ mod tests {
         let stream = b": hello\n\nevent: progress\ndata: {\"a\":\r\ndata: 1}\n\nevent: finished\n\
                        data: {}\n\nevent: progress\ndata: cut";
         let expected = [
-            Event { name: "progress".into(), data: "{\"a\":\n1}".into() },
-            Event { name: "finished".into(), data: "{}".into() },
+            ServerEvent { name: "progress".into(), data: "{\"a\":\n1}".into() },
+            ServerEvent { name: "finished".into(), data: "{}".into() },
         ];
         for size in 1..stream.len() {
             let mut events = Events::default();

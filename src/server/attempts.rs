@@ -20,10 +20,10 @@ pub type Peer = Option<IpAddr>;
 
 /// A peer, and the token that it failed with when that exists: behind a proxy, one client with an
 /// outdated token must not lock out the others.
-type Key = (IpAddr, Option<String>);
+type Attempter = (IpAddr, Option<String>);
 
 #[derive(Debug, Clone, Copy)]
-struct Failed {
+struct Failures {
     times: u32,
     since: Instant,
 }
@@ -31,11 +31,11 @@ struct Failed {
 /// Recent failures.
 #[derive(Debug, Default)]
 pub struct Attempts {
-    failed: Mutex<HashMap<Key, Failed>>,
+    failed: Mutex<HashMap<Attempter, Failures>>,
 }
 
 impl Attempts {
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Failed>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Attempter, Failures>> {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -65,7 +65,7 @@ impl Attempts {
                 failed.clear();
             }
         }
-        let fresh = Failed { times: 0, since: Instant::now() };
+        let fresh = Failures { times: 0, since: Instant::now() };
         let seen = failed.entry(key(peer, token)).or_insert(fresh);
         if seen.since.elapsed() >= WINDOW {
             *seen = fresh;
@@ -78,7 +78,7 @@ impl Attempts {
 }
 
 /// One customer has a whole /64 of IPv6 addresses.
-fn key(peer: IpAddr, token: Option<&str>) -> Key {
+fn key(peer: IpAddr, token: Option<&str>) -> Attempter {
     let peer = match peer.to_canonical() {
         IpAddr::V6(v6) => {
             let network = u128::from(v6) & !u128::from(u64::MAX);

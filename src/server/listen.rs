@@ -23,8 +23,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::host;
-use super::pace::{Answer, Limits, Paced, Phase, Watched};
-use super::site::{Door, Site};
+use super::pace::{Answer, ConnectionLimits, ConnectionPhase, Paced, PacedStream};
+use super::site::{Entrance, Site};
 use super::tls::Tls;
 use crate::app::App;
 use crate::config::Config;
@@ -152,7 +152,7 @@ impl Listening {
                 Ok((stream, _)) => {
                     let this = Arc::clone(self);
                     self.connections.spawn(async move {
-                        this.converse(stream, Door::Socket, None).await;
+                        this.converse(stream, Entrance::Socket, None).await;
                         drop(slot);
                     });
                 }
@@ -186,7 +186,7 @@ impl Listening {
             return;
         }
         let Some(tls) = &self.tls else {
-            return self.converse(stream, Door::Port, Some(peer)).await;
+            return self.converse(stream, Entrance::Port, Some(peer)).await;
         };
         let patience = self.config.limits.header_timeout;
         let handshake = tls.acceptor().accept(stream);
@@ -195,25 +195,25 @@ impl Listening {
             () = self.closing.cancelled() => return,
         };
         match shaken {
-            Ok(Ok(stream)) => self.converse(stream, Door::Port, Some(peer)).await,
+            Ok(Ok(stream)) => self.converse(stream, Entrance::Port, Some(peer)).await,
             Ok(Err(error)) => tracing::debug!(%peer, %error, "no TLS connection came about"),
             Err(_) => tracing::debug!(%peer, "no TLS connection came about in time"),
         }
     }
 
     /// Speaks HTTP until the connection ends.
-    async fn converse<S>(&self, stream: S, door: Door, peer: Option<IpAddr>)
+    async fn converse<S>(&self, stream: S, door: Entrance, peer: Option<IpAddr>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let of_config = &self.config.limits;
-        let limits = Limits {
+        let limits = ConnectionLimits {
             header: of_config.header_timeout,
             idle: of_config.idle_timeout,
             body: of_config.body_timeout,
         };
-        let phase = Arc::new(Phase::default());
-        let stream = TokioIo::new(Watched::new(stream, Arc::clone(&phase), limits));
+        let phase = Arc::new(ConnectionPhase::default());
+        let stream = TokioIo::new(PacedStream::new(stream, Arc::clone(&phase), limits));
         let site = &self.site;
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             let (site, busy) = (Arc::clone(site), phase.begin());

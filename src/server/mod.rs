@@ -40,19 +40,19 @@ pub use welcome::Welcome;
 
 use crate::app::App;
 use crate::config::Config;
-use site::{Door, Site};
+use site::{Entrance, Site};
 
 /// How often the last uses of tokens are looked through for those that are due to be written.
 const FLUSH_EVERY: Duration = Duration::from_mins(1);
 
 /// What the public port answers, for use without a connection.
 pub fn router(app: Arc<App>) -> Router {
-    Site::new(app).router(Door::Port)
+    Site::new(app).router(Entrance::Port)
 }
 
 /// What the admin socket answers: every request is that of an instance admin.
 pub fn admin_router(app: Arc<App>) -> Router {
-    Site::new(app).router(Door::Socket)
+    Site::new(app).router(Entrance::Socket)
 }
 
 /// Serves until SIGTERM or SIGINT, then drains. `greet` tells whoever started it what they need to

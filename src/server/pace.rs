@@ -20,7 +20,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 /// The limits of one connection.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct ConnectionLimits {
     pub header: Duration,
     pub idle: Duration,
     pub body: Duration,
@@ -33,7 +33,7 @@ pub struct Stalled;
 
 /// Where a connection is: shared by the stream below the protocol and the bodies above it.
 #[derive(Debug)]
-pub struct Phase {
+pub struct ConnectionPhase {
     opened: Instant,
     /// Requests begun.
     requests: AtomicUsize,
@@ -43,7 +43,7 @@ pub struct Phase {
     idle_since: AtomicU64,
 }
 
-impl Default for Phase {
+impl Default for ConnectionPhase {
     fn default() -> Self {
         Self {
             opened: Instant::now(),
@@ -56,9 +56,9 @@ impl Default for Phase {
 
 /// Held by a body: the connection is not waiting for a request while it lives.
 #[derive(Debug)]
-pub struct Busy(Arc<Phase>);
+pub struct Busy(Arc<ConnectionPhase>);
 
-impl Phase {
+impl ConnectionPhase {
     pub fn begin(self: &Arc<Self>) -> Busy {
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.busy()
@@ -110,10 +110,10 @@ impl Alarm {
 
 /// A stream of bytes with the limits of a connection.
 #[derive(Debug)]
-pub struct Watched<S> {
+pub struct PacedStream<S> {
     inner: S,
-    phase: Arc<Phase>,
-    limits: Limits,
+    phase: Arc<ConnectionPhase>,
+    limits: ConnectionLimits,
     /// The request that `header_due` belongs to.
     request: usize,
     header_due: Option<Instant>,
@@ -123,8 +123,8 @@ pub struct Watched<S> {
     write_alarm: Alarm,
 }
 
-impl<S> Watched<S> {
-    pub fn new(inner: S, phase: Arc<Phase>, limits: Limits) -> Self {
+impl<S> PacedStream<S> {
+    pub fn new(inner: S, phase: Arc<ConnectionPhase>, limits: ConnectionLimits) -> Self {
         Self {
             inner,
             phase,
@@ -165,7 +165,7 @@ fn timed_out() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, Stalled)
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for PacedStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -199,7 +199,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for PacedStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -30,7 +30,7 @@ const DETAIL_MAX: usize = 16 << 10;
 
 /// Where a request came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Door {
+pub enum Entrance {
     /// The public port: credentials say who asks.
     Port,
     /// The admin socket, or this process: instance admin.
@@ -68,7 +68,7 @@ impl Site {
     }
 
     /// The same as a router, for use without a connection.
-    pub fn router(self: Arc<Self>, door: Door) -> Router {
+    pub fn router(self: Arc<Self>, door: Entrance) -> Router {
         let service = tower::service_fn(move |request: Request<Body>| {
             let site = Arc::clone(&self);
             async move { Ok::<_, std::convert::Infallible>(site.handle(request, door, None).await) }
@@ -80,13 +80,14 @@ impl Site {
     pub async fn handle(
         self: &Arc<Self>,
         request: Request<Body>,
-        door: Door,
+        door: Entrance,
         peer: Option<IpAddr>,
     ) -> Response {
         let route = route_of(request.uri().path());
         let (begun, method) = (Instant::now(), MethodSlot::from(request.method()));
         let uri = request.uri().clone();
-        let log = tracing::enabled!(tracing::Level::DEBUG).then(|| Line::of(&request, begun));
+        let log =
+            tracing::enabled!(tracing::Level::DEBUG).then(|| AccessLogLine::of(&request, begun));
         let is_head = request.method() == Method::HEAD;
         let is_of_script = is_of_script(request.headers());
         let mut response = match self.answer(route, request, door, peer).await {
@@ -129,7 +130,7 @@ impl Site {
         self: &Arc<Self>,
         route: Route,
         request: Request<Body>,
-        door: Door,
+        door: Entrance,
         peer: Option<IpAddr>,
     ) -> Result<Response, Failure> {
         if route == Route::Other {
@@ -140,8 +141,8 @@ impl Site {
             return boxed(probes::answer(self, &parts)).await;
         }
         let caller = match door {
-            Door::Socket => Caller::socket(),
-            Door::Port => self.access.identify(request.headers(), peer)?,
+            Entrance::Socket => Caller::socket(),
+            Entrance::Port => self.access.identify(request.headers(), peer)?,
         };
         self.access.refuse_cross_site(request.method(), request.headers(), caller.via)?;
         match route {
@@ -234,13 +235,13 @@ async fn as_problem(response: Response) -> Response {
 }
 
 /// A line of the access log: without the query, which may hold a sign-in secret.
-struct Line {
+struct AccessLogLine {
     method: Method,
     path: String,
     begun: Instant,
 }
 
-impl Line {
+impl AccessLogLine {
     fn of(request: &Request<Body>, begun: Instant) -> Self {
         let path = request.uri().path().to_owned();
         Self { method: request.method().clone(), path, begun }

@@ -18,7 +18,7 @@ pub use store::{
     LimitArgs, S3Args, StoreBackendArgs, StoreCommand, StoreCreateArgs, StoreDeleteArgs,
     StoreManageArgs,
 };
-pub use values::{CredentialsArg, Limit, PolicyArg, Priority, Secret};
+pub use values::{CredentialsArg, LimitArg, PolicyArg, PriorityArg, SecretArg};
 
 use crate::api::Role;
 use crate::domain::ScopeName;

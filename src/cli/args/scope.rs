@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::{Limit, PolicyArg, Priority};
+use super::{LimitArg, PolicyArg, PriorityArg};
 use crate::domain::{ScopeName, StoreName};
 
 #[derive(Debug, Subcommand)]
@@ -99,10 +99,10 @@ pub enum ScopeChangeArgs {
 pub struct LinkArgs {
     /// Higher is tried first for uploads
     #[arg(long, value_name = "N|none", allow_negative_numbers = true)]
-    pub upload_priority: Option<Priority>,
+    pub upload_priority: Option<PriorityArg>,
     /// Higher is tried first for downloads
     #[arg(long, value_name = "N|none", allow_negative_numbers = true)]
-    pub download_priority: Option<Priority>,
+    pub download_priority: Option<PriorityArg>,
     /// Copy every file of the scope here
     #[arg(long)]
     pub populate: bool,
@@ -132,7 +132,7 @@ pub struct LinkArgs {
     pub no_write_only: bool,
     /// Maintenance keeps the scope's files here at or below this
     #[arg(long, value_name = "SIZE|none")]
-    pub soft_max_size: Option<Limit>,
+    pub soft_max_size: Option<LimitArg>,
     /// The whole policy as a JSON object, instead of the options above
     #[arg(
         long,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::values::presign_ttl;
-use super::{CredentialsArg, Limit, Secret};
+use super::{CredentialsArg, LimitArg, SecretArg};
 use crate::domain::{Checksum, ServeMode, StoreName};
 
 #[derive(Debug, Subcommand)]
@@ -132,7 +132,7 @@ pub struct S3Args {
     pub access_key_id: Option<String>,
     /// File with the secret, or - for standard input
     #[arg(long, value_name = "FILE|-", requires = "access_key_id")]
-    pub secret_access_key_file: Option<Secret>,
+    pub secret_access_key_file: Option<SecretArg>,
     /// Where the server finds the key itself
     #[arg(
         long,
@@ -154,10 +154,10 @@ pub struct LimitArgs {
     pub no_instance_wide: bool,
     /// Maintenance brings the store back to this
     #[arg(long, value_name = "SIZE|none")]
-    pub soft_max_size: Option<Limit>,
+    pub soft_max_size: Option<LimitArg>,
     /// Never exceeded
     #[arg(long, value_name = "SIZE|none")]
-    pub max_size: Option<Limit>,
+    pub max_size: Option<LimitArg>,
 }
 
 #[derive(Debug, Args)]

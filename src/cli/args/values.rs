@@ -9,9 +9,9 @@ use crate::domain::{Policy, parse_duration, parse_limit, plain_types};
 
 /// A priority, or `none`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Priority(pub Option<i32>);
+pub struct PriorityArg(pub Option<i32>);
 
-impl FromStr for Priority {
+impl FromStr for PriorityArg {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
         if text.eq_ignore_ascii_case("none") {
@@ -25,9 +25,9 @@ impl FromStr for Priority {
 
 /// A limit in bytes, or `none`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limit(pub Option<u64>);
+pub struct LimitArg(pub Option<u64>);
 
-impl FromStr for Limit {
+impl FromStr for LimitArg {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
         parse_limit(text)
@@ -65,12 +65,12 @@ impl PolicyArg {
 
 /// Where a secret is read from; never the secret itself, which would stand in the process list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Secret {
+pub enum SecretArg {
     StandardInput,
     File(PathBuf),
 }
 
-impl FromStr for Secret {
+impl FromStr for SecretArg {
     type Err = std::convert::Infallible;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Ok(if text == "-" { Self::StandardInput } else { Self::File(text.into()) })

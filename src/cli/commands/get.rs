@@ -11,7 +11,7 @@ use reqwest::{Method, Response};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use crate::api::Listing;
-use crate::cli::client::{Client, in_path, in_query, with_way_out};
+use crate::cli::client::{AdminClient, in_path, in_query, with_way_out};
 use crate::cli::output::{self, Output, progress};
 use crate::cli::transport::foreign_client;
 use crate::domain::{Digest, FilePath, ScopeName};
@@ -24,7 +24,7 @@ const LINKS: usize = 40;
 const PAGE: usize = 1000;
 
 pub async fn file(
-    client: &Client,
+    client: &AdminClient,
     scope: &ScopeName,
     path: &FilePath,
     target: Option<&Path>,
@@ -52,7 +52,11 @@ pub async fn file(
 }
 
 /// Writes a file whole or not at all; what is there and no file (a device, a pipe) stays what it is.
-async fn save(download: Download, target: &Path, bar: &indicatif::ProgressBar) -> Result<Digest> {
+async fn save(
+    download: OpenDownload,
+    target: &Path,
+    bar: &indicatif::ProgressBar,
+) -> Result<Digest> {
     let there = std::fs::metadata(target).ok();
     if there.as_ref().is_some_and(|there| !there.is_file()) {
         let opened = tokio::fs::OpenOptions::new().write(true).open(target).await;
@@ -80,19 +84,24 @@ fn followed(target: &Path) -> PathBuf {
     path
 }
 
-struct Download {
+struct OpenDownload {
     body: Response,
     digest: Digest,
 }
 
 /// Asks for the file and follows a redirect, without our token. When the redirect's target does
 /// not deliver, the server is asked to stream the file itself.
-async fn open(client: &Client, url: &str, proxy: bool, output: Output) -> Result<Download> {
+async fn open(
+    client: &AdminClient,
+    url: &str,
+    proxy: bool,
+    output: Output,
+) -> Result<OpenDownload> {
     let query = if proxy { "?proxy" } else { "" };
     let response = client.send(client.request(Method::GET, &format!("{url}{query}"))?).await?;
     if !response.status().is_redirection() {
         let digest = etag(&response).context("the server's answer has no digest in its ETag")?;
-        return Ok(Download { body: response, digest });
+        return Ok(OpenDownload { body: response, digest });
     }
     let digest = match etag(&response) {
         Some(digest) => digest,
@@ -100,11 +109,11 @@ async fn open(client: &Client, url: &str, proxy: bool, output: Output) -> Result
             .context("the server's answer has no digest in its ETag")?,
     };
     match redirected(&response).await {
-        Ok(body) => Ok(Download { body, digest }),
+        Ok(body) => Ok(OpenDownload { body, digest }),
         Err(e) => {
             output.note(&format!("The redirect failed ({e:#}); reading through the server."));
             let request = client.request(Method::GET, &format!("{url}?proxy"))?;
-            Ok(Download { body: client.send(request).await?, digest })
+            Ok(OpenDownload { body: client.send(request).await?, digest })
         }
     }
 }
@@ -183,7 +192,12 @@ impl Drop for Partial {
 }
 
 /// Prints page after page, so that memory does not grow with the scope.
-pub async fn list(client: &Client, scope: &ScopeName, prefix: &str, output: Output) -> Result<()> {
+pub async fn list(
+    client: &AdminClient,
+    scope: &ScopeName,
+    prefix: &str,
+    output: Output,
+) -> Result<()> {
     // Before anything is printed: a refusal is the whole answer.
     let mut page = next_page(client, scope, prefix, None).await?;
     let mut out = std::io::BufWriter::new(std::io::stdout());
@@ -212,7 +226,7 @@ pub async fn list(client: &Client, scope: &ScopeName, prefix: &str, output: Outp
 }
 
 async fn next_page(
-    client: &Client,
+    client: &AdminClient,
     scope: &ScopeName,
     prefix: &str,
     after: Option<&str>,

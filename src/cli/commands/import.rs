@@ -12,8 +12,8 @@ use serde::Serialize;
 
 use super::put::{Source, upload};
 use crate::api::{Workspace, WorkspacesImported};
-use crate::cli::Ended;
-use crate::cli::client::Client;
+use crate::cli::CommandEnd;
+use crate::cli::client::AdminClient;
 use crate::cli::output::{self, Output, progress};
 use crate::domain::{FilePath, ScopeName};
 
@@ -23,7 +23,7 @@ const PARALLEL: usize = 4;
 /// Failures that are told under `--json`; `failed` counts all.
 const ERRORS: usize = 1000;
 
-pub async fn workspaces(client: &Client, file: &Path, output: Output) -> Result<Ended> {
+pub async fn workspaces(client: &AdminClient, file: &Path, output: Output) -> Result<CommandEnd> {
     let mut text = String::new();
     let read = if file.as_os_str() == "-" {
         std::io::stdin().read_to_string(&mut text)
@@ -38,7 +38,7 @@ pub async fn workspaces(client: &Client, file: &Path, output: Output) -> Result<
         let scopes = output::count(done.scopes_created, "scope");
         format!("Created {scopes} and {}.", output::count(done.links_created, "link"))
     })?;
-    Ok(Ended::Done)
+    Ok(CommandEnd::Done)
 }
 
 /// What `import directory` did.
@@ -50,17 +50,17 @@ struct Imported {
     skipped: u64,
     failed: u64,
     /// The first of what failed.
-    errors: Vec<Failed>,
+    errors: Vec<NotImported>,
 }
 
 #[derive(Debug, Serialize)]
-struct Failed {
+struct NotImported {
     /// What could not be read or uploaded; the directory itself when no file is known.
     path: String,
     detail: String,
 }
 
-impl Failed {
+impl NotImported {
     fn at(path: &Path, e: impl Into<anyhow::Error>) -> Self {
         Self { path: path.display().to_string(), detail: format!("{:#}", e.into()) }
     }
@@ -68,13 +68,13 @@ impl Failed {
 
 /// Uploads what the walk finds, a few files at a time; one failure does not stop the others.
 pub async fn directory(
-    client: &Client,
+    client: &AdminClient,
     scope: &ScopeName,
     dir: &Path,
     prefix: &str,
     output: Output,
-) -> Result<Ended> {
-    let walk = Walk::new(dir).with_context(|| format!("cannot read {}", dir.display()))?;
+) -> Result<CommandEnd> {
+    let walk = DirectoryWalk::new(dir).with_context(|| format!("cannot read {}", dir.display()))?;
     // What is wrong with the server, the token or the scope is said once, not for each file.
     client.send(client.request(Method::GET, &format!("/files/{scope}/?limit=1"))?).await?;
     let bar = progress::transfer(output, None);
@@ -102,7 +102,7 @@ pub async fn directory(
     }
     bar.finish_and_clear();
     report(&imported, scope, output)?;
-    Ok(Ended::done_if(imported.failed == 0))
+    Ok(CommandEnd::done_if(imported.failed == 0))
 }
 
 fn report(imported: &Imported, scope: &ScopeName, output: Output) -> Result<()> {
@@ -123,17 +123,17 @@ fn report(imported: &Imported, scope: &ScopeName, output: Output) -> Result<()> 
 
 /// The bytes uploaded; `None` for what is no regular file.
 async fn one(
-    client: &Client,
+    client: &AdminClient,
     scope: &ScopeName,
     dir: &Path,
     prefix: &str,
-    found: Result<Found, Failed>,
+    found: Result<FoundFile, NotImported>,
     bar: ProgressBar,
     output: Output,
-) -> Result<Option<u64>, Failed> {
+) -> Result<Option<u64>, NotImported> {
     let file = match found? {
-        Found::File(file) => file,
-        Found::Other(path, kind) => {
+        FoundFile::File(file) => file,
+        FoundFile::Other(path, kind) => {
             bar.suspend(|| {
                 output.note(&format!("skipped {}: {}", path.display(), described(kind)));
             });
@@ -147,7 +147,7 @@ async fn one(
         upload(client, scope, &path, source, None, bar).await?;
         Ok(Some(size))
     };
-    send.await.map_err(|e: anyhow::Error| Failed::at(&file, e))
+    send.await.map_err(|e: anyhow::Error| NotImported::at(&file, e))
 }
 
 fn described(kind: FileType) -> &'static str {
@@ -162,39 +162,39 @@ fn path_in_scope(dir: &Path, file: &Path, prefix: &str) -> Result<FilePath> {
     Ok(FilePath::new(path)?)
 }
 
-enum Found {
+enum FoundFile {
     File(PathBuf),
     /// Not followed and not read.
     Other(PathBuf, FileType),
 }
 
 /// Everything below a directory, depth first; holds one open directory per level.
-struct Walk {
+struct DirectoryWalk {
     root: PathBuf,
     open: Vec<std::fs::ReadDir>,
 }
 
-impl Walk {
+impl DirectoryWalk {
     fn new(dir: &Path) -> std::io::Result<Self> {
         Ok(Self { root: dir.to_owned(), open: vec![std::fs::read_dir(dir)?] })
     }
 
     /// `None` for a directory, which is entered.
-    fn look(&mut self, entry: std::io::Result<DirEntry>) -> Result<Option<Found>, Failed> {
-        let entry = entry.map_err(|e| Failed::at(&self.root, e))?;
+    fn look(&mut self, entry: std::io::Result<DirEntry>) -> Result<Option<FoundFile>, NotImported> {
+        let entry = entry.map_err(|e| NotImported::at(&self.root, e))?;
         let path = entry.path();
-        let cannot = |e| Failed::at(&path, anyhow::Error::new(e).context("cannot read it"));
+        let cannot = |e| NotImported::at(&path, anyhow::Error::new(e).context("cannot read it"));
         let kind = entry.file_type().map_err(cannot)?;
         if kind.is_dir() {
             self.open.push(std::fs::read_dir(&path).map_err(cannot)?);
             return Ok(None);
         }
-        Ok(Some(if kind.is_file() { Found::File(path) } else { Found::Other(path, kind) }))
+        Ok(Some(if kind.is_file() { FoundFile::File(path) } else { FoundFile::Other(path, kind) }))
     }
 }
 
-impl Iterator for Walk {
-    type Item = Result<Found, Failed>;
+impl Iterator for DirectoryWalk {
+    type Item = Result<FoundFile, NotImported>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {

@@ -11,9 +11,9 @@ mod vacuum;
 
 use anyhow::Result;
 
-use super::Ended;
+use super::CommandEnd;
 use super::args::{Command, FileCommand, Global, ImportCommand, NotifyCommand, TokenCommand};
-use super::client::{Client, in_path, in_query};
+use super::client::{AdminClient, in_path, in_query};
 use super::local;
 use super::output::{self, Output, Table};
 use crate::api::{
@@ -23,11 +23,11 @@ use crate::api::{
 
 /// Carries out a command that needs a server (or the catalogue).
 pub async fn run(
-    client: &Client,
+    client: &AdminClient,
     global: &Global,
     command: Command,
     output: Output,
-) -> Result<Ended> {
+) -> Result<CommandEnd> {
     match command {
         Command::Status => status::run(client, global, output).await,
         Command::Verify { read, repair } => verify(client, read, repair, output).await,
@@ -49,21 +49,26 @@ pub async fn run(
         Command::Serve
         | Command::CheckConfig
         | Command::Completions { .. }
-        | Command::Man { .. } => Ok(Ended::Done),
+        | Command::Man { .. } => Ok(CommandEnd::Done),
     }
 }
 
-async fn verify(client: &Client, read: bool, repair: bool, output: Output) -> Result<Ended> {
+async fn verify(
+    client: &AdminClient,
+    read: bool,
+    repair: bool,
+    output: Output,
+) -> Result<CommandEnd> {
     let answer = client.post("verify", &VerifyRequest { read, repair }).await?;
     output.answer::<VerifyReport>(&answer, output::verify)?;
-    Ok(Ended::done_if(answer.read::<VerifyReport>()?.ok))
+    Ok(CommandEnd::done_if(answer.read::<VerifyReport>()?.ok))
 }
 
-async fn test_receivers(client: &Client, output: Output) -> Result<Ended> {
+async fn test_receivers(client: &AdminClient, output: Output) -> Result<CommandEnd> {
     let answer = client.act("notify/test").await?;
     output.answer::<Vec<NotifyTested>>(&answer, receivers)?;
     let tested: Vec<NotifyTested> = answer.read()?;
-    Ok(Ended::done_if(!tested.is_empty() && tested.iter().all(|one| one.delivered)))
+    Ok(CommandEnd::done_if(!tested.is_empty() && tested.iter().all(|one| one.delivered)))
 }
 
 fn receivers(list: &Vec<NotifyTested>) -> String {
@@ -75,7 +80,7 @@ fn receivers(list: &Vec<NotifyTested>) -> String {
     table.show_or("No receivers. Add a [[notify]] section to the configuration and restart")
 }
 
-async fn file(client: &Client, command: FileCommand, output: Output) -> Result<Ended> {
+async fn file(client: &AdminClient, command: FileCommand, output: Output) -> Result<CommandEnd> {
     match command {
         FileCommand::Put { scope, file, path, content_type } => {
             put::file(client, &scope, &file, path, content_type.as_deref(), output).await?;
@@ -108,10 +113,10 @@ async fn file(client: &Client, command: FileCommand, output: Output) -> Result<E
             output.done(&answer, &format!("{path} is back in {scope}."))?;
         }
     }
-    Ok(Ended::Done)
+    Ok(CommandEnd::Done)
 }
 
-async fn token(client: &Client, command: TokenCommand, output: Output) -> Result<Ended> {
+async fn token(client: &AdminClient, command: TokenCommand, output: Output) -> Result<CommandEnd> {
     match command {
         TokenCommand::Create { name, role, scope, expires } => {
             let answer = client.post("tokens", &TokenCreate { name, role, scope, expires }).await?;
@@ -132,7 +137,7 @@ async fn token(client: &Client, command: TokenCommand, output: Output) -> Result
             output.note("The link works once.");
         }
     }
-    Ok(Ended::Done)
+    Ok(CommandEnd::Done)
 }
 
 fn tokens(list: &Vec<TokenView>) -> String {

@@ -12,7 +12,7 @@ use tokio::io::AsyncRead;
 use tokio_util::io::ReaderStream;
 
 use crate::api::Uploaded;
-use crate::cli::client::{Answer, Client, in_path, with_way_out};
+use crate::cli::client::{AdminClient, Reply, in_path, with_way_out};
 use crate::cli::output::{self, Output, progress};
 use crate::domain::{FilePath, ScopeName};
 
@@ -20,7 +20,7 @@ use crate::domain::{FilePath, ScopeName};
 const CHUNK: usize = 256 << 10;
 
 pub async fn file(
-    client: &Client,
+    client: &AdminClient,
     scope: &ScopeName,
     file: &Path,
     path: Option<FilePath>,
@@ -79,13 +79,13 @@ impl Source {
 
 /// Streams one file to the server.
 pub async fn upload(
-    client: &Client,
+    client: &AdminClient,
     scope: &ScopeName,
     path: &FilePath,
     source: Source,
     content_type: Option<&str>,
     bar: ProgressBar,
-) -> Result<Answer> {
+) -> Result<Reply> {
     let url = format!("/files/{scope}/{}", in_path(path.as_str()));
     let mut request = client.request(Method::PUT, &url)?;
     if let Some(size) = source.size {
@@ -100,5 +100,5 @@ pub async fn upload(
     });
     *request.body_mut() = Some(Body::wrap_stream(chunks));
     let response = client.send(request).await.map_err(|e| with_way_out(e, scope))?;
-    Answer::of(response).await
+    Reply::of(response).await
 }

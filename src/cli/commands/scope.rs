@@ -3,13 +3,17 @@
 use anyhow::{Result, anyhow};
 
 use crate::api::{LinkChange, LinkView, PolicyChange, ScopeChange, ScopeCreate, ScopeView};
-use crate::cli::Ended;
+use crate::cli::CommandEnd;
 use crate::cli::args::{LinkArgs, ScopeChangeArgs, ScopeCommand};
-use crate::cli::client::{Answer, Client};
+use crate::cli::client::{AdminClient, Reply};
 use crate::cli::output::{self, Output};
 use crate::domain::{Drain, ScopeName};
 
-pub async fn run(client: &Client, command: ScopeCommand, output: Output) -> Result<Ended> {
+pub async fn run(
+    client: &AdminClient,
+    command: ScopeCommand,
+    output: Output,
+) -> Result<CommandEnd> {
     match command {
         ScopeCommand::Create(args) => {
             let (name, no_local) = (args.name, args.no_local);
@@ -31,11 +35,11 @@ pub async fn run(client: &Client, command: ScopeCommand, output: Output) -> Resu
             output.done(&answer, &format!("Deleted scope {name}."))?;
         }
     }
-    Ok(Ended::Done)
+    Ok(CommandEnd::Done)
 }
 
 async fn manage(
-    client: &Client,
+    client: &AdminClient,
     scope: &ScopeName,
     change: ScopeChangeArgs,
     output: Output,
@@ -74,7 +78,7 @@ async fn manage(
 }
 
 /// The confirmation of a changed link, with what it is warned about.
-fn linked(answer: &Answer, sentence: &str, output: Output) -> Result<()> {
+fn linked(answer: &Reply, sentence: &str, output: Output) -> Result<()> {
     output.answer::<LinkView>(answer, |link| format!("{sentence}{}", output::link_notes(link)))
 }
 

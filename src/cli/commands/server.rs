@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::{self, App, Found, OpenError, Rehearsal, Role};
-use crate::cli::Ended;
+use crate::cli::CommandEnd;
 use crate::cli::args::{Cli, Global};
 use crate::cli::output::{self, Output};
 use crate::config::{Config, Log, Tls};
@@ -44,7 +44,7 @@ pub fn start_command_log(global: &Global) -> Result<()> {
     Ok(())
 }
 
-pub async fn serve(global: &Global) -> Result<Ended> {
+pub async fn serve(global: &Global) -> Result<CommandEnd> {
     if global.server.is_some() {
         bail!("serve runs a server here: leave out --server and unset HAYLOFT_SERVER");
     }
@@ -60,7 +60,7 @@ pub async fn serve(global: &Global) -> Result<Ended> {
     let closed = app.shutdown().await;
     served?;
     closed?;
-    Ok(Ended::Done)
+    Ok(CommandEnd::Done)
 }
 
 /// Opens the instance. A command that works on the catalogue by itself has it for a moment, and a
@@ -122,7 +122,7 @@ async fn reload_level(global: Global, level: Level) {
     }
 }
 
-pub fn check_config(global: &Global, output: Output) -> Result<Ended> {
+pub fn check_config(global: &Global, output: Output) -> Result<CommandEnd> {
     let config = config(global)?;
     let found = app::rehearse(&config);
     let tls = config.tls.as_ref().map(TlsFound::look).transpose();
@@ -146,7 +146,7 @@ pub fn check_config(global: &Global, output: Output) -> Result<Ended> {
     }
     found?;
     tls?;
-    Ok(Ended::Done)
+    Ok(CommandEnd::Done)
 }
 
 /// What a start would make of the files of `[tls]`.
@@ -221,14 +221,14 @@ fn found_json(path: &Path, found: Option<&Found>) -> serde_json::Value {
     shown
 }
 
-pub fn completions(shell: clap_complete::Shell) -> Result<Ended> {
+pub fn completions(shell: clap_complete::Shell) -> Result<CommandEnd> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "hayloft", &mut script);
     io::stdout().write_all(&script)?;
-    Ok(Ended::Done)
+    Ok(CommandEnd::Done)
 }
 
-pub fn man(dir: &Path) -> Result<Ended> {
+pub fn man(dir: &Path) -> Result<CommandEnd> {
     crate::cli::man::write(dir)?;
-    Ok(Ended::Done)
+    Ok(CommandEnd::Done)
 }

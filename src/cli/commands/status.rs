@@ -7,9 +7,9 @@ use anyhow::{Result, bail};
 
 use super::server;
 use crate::api::Status;
-use crate::cli::Ended;
+use crate::cli::CommandEnd;
 use crate::cli::args::Global;
-use crate::cli::client::Client;
+use crate::cli::client::AdminClient;
 use crate::cli::output::{self, Output};
 use crate::config::DEFAULT_FILE;
 
@@ -44,11 +44,11 @@ pub fn require_instance(global: &Global) -> Result<()> {
     Ok(())
 }
 
-pub async fn run(client: &Client, global: &Global, output: Output) -> Result<Ended> {
+pub async fn run(client: &AdminClient, global: &Global, output: Output) -> Result<CommandEnd> {
     let start = client.transport.is_in_process().then(|| start_command(global));
     let answer = client.get("status").await?;
     output.answer::<Status>(&answer, |status| output::status(status, start.as_deref()))?;
-    Ok(Ended::Done)
+    Ok(CommandEnd::Done)
 }
 
 /// How a server for this configuration is started here.

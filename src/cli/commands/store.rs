@@ -11,52 +11,60 @@ use crate::api::{
     Evacuation, ReconcileReport, S3Settings, StoreChange, StoreCheck, StoreCreate, StoreDeleted,
     StoreView, SweepReport, SweepRequest,
 };
-use crate::cli::Ended;
+use crate::cli::CommandEnd;
 use crate::cli::args::{
-    LimitArgs, S3Args, Secret, StoreBackendArgs, StoreCommand, StoreCreateArgs, StoreDeleteArgs,
+    LimitArgs, S3Args, SecretArg, StoreBackendArgs, StoreCommand, StoreCreateArgs, StoreDeleteArgs,
     StoreManageArgs,
 };
-use crate::cli::client::Client;
+use crate::cli::client::AdminClient;
 use crate::cli::output::{self, Output};
 use crate::domain::StoreName;
 
 /// No secret of any provider is longer.
 const SECRET_MAX: u64 = 4096;
 
-pub async fn run(client: &Client, command: StoreCommand, output: Output) -> Result<Ended> {
+pub async fn run(
+    client: &AdminClient,
+    command: StoreCommand,
+    output: Output,
+) -> Result<CommandEnd> {
     match command {
         StoreCommand::Create(args) => create(client, args, output).await,
         StoreCommand::Manage(args) => manage(client, &args, output).await,
         StoreCommand::Delete(args) => delete(client, &args, output).await,
         StoreCommand::List => {
             output.answer::<Vec<StoreView>>(&client.get("stores").await?, output::stores)?;
-            Ok(Ended::Done)
+            Ok(CommandEnd::Done)
         }
         StoreCommand::Show { name } => {
             let answer = client.get(&format!("stores/{name}")).await?;
             output.answer::<StoreView>(&answer, output::store)?;
-            Ok(Ended::Done)
+            Ok(CommandEnd::Done)
         }
         StoreCommand::Check { name } => {
             let answer = client.act(&format!("stores/{name}/check")).await?;
             output.answer::<StoreCheck>(&answer, output::check)?;
-            Ok(Ended::done_if(answer.read::<StoreCheck>()?.ok))
+            Ok(CommandEnd::done_if(answer.read::<StoreCheck>()?.ok))
         }
         StoreCommand::Evacuation { name, list } => {
             let answer = client.get(&format!("stores/{name}/evacuation?list={list}")).await?;
             output.answer::<Evacuation>(&answer, output::evacuation)?;
-            Ok(Ended::done_if(answer.read::<Evacuation>()?.can_be_given_up))
+            Ok(CommandEnd::done_if(answer.read::<Evacuation>()?.can_be_given_up))
         }
         StoreCommand::Reconcile { name } => {
             let answer = client.act(&format!("stores/{name}/reconcile")).await?;
             output.answer::<ReconcileReport>(&answer, output::reconciled)?;
-            Ok(Ended::Done)
+            Ok(CommandEnd::Done)
         }
         StoreCommand::Sweep { name, confirm } => sweep(client, &name, confirm, output).await,
     }
 }
 
-pub async fn create(client: &Client, args: StoreCreateArgs, output: Output) -> Result<Ended> {
+pub async fn create(
+    client: &AdminClient,
+    args: StoreCreateArgs,
+    output: Output,
+) -> Result<CommandEnd> {
     let request = creation(args)?;
     let answer = client.post("stores", &request).await?;
     output.answer::<StoreView>(&answer, output::store)?;
@@ -65,7 +73,7 @@ pub async fn create(client: &Client, args: StoreCreateArgs, output: Output) -> R
          SCOPE add-store {0}` lets a scope use it.",
         request.name
     ));
-    Ok(Ended::Done)
+    Ok(CommandEnd::Done)
 }
 
 /// The request that the options mean; reads the secret.
@@ -108,7 +116,11 @@ fn absolute(root: &Path) -> Result<String> {
     root.into_os_string().into_string().map_err(|_| anyhow::anyhow!("the root is not UTF-8"))
 }
 
-async fn manage(client: &Client, args: &StoreManageArgs, output: Output) -> Result<Ended> {
+async fn manage(
+    client: &AdminClient,
+    args: &StoreManageArgs,
+    output: Output,
+) -> Result<CommandEnd> {
     let LimitArgs { instance_wide, no_instance_wide, soft_max_size, max_size } = &args.limits;
     let change = StoreChange {
         s3: settings(&args.s3)?,
@@ -118,7 +130,7 @@ async fn manage(client: &Client, args: &StoreManageArgs, output: Output) -> Resu
     };
     let answer = client.patch(&format!("stores/{}", args.name), &change).await?;
     output.answer::<StoreView>(&answer, output::store)?;
-    Ok(Ended::Done)
+    Ok(CommandEnd::Done)
 }
 
 fn settings(args: &S3Args) -> Result<S3Settings> {
@@ -138,10 +150,10 @@ fn settings(args: &S3Args) -> Result<S3Settings> {
 }
 
 /// The secret without the line end that editors add.
-fn read_secret(from: &Secret) -> Result<String> {
+fn read_secret(from: &SecretArg) -> Result<String> {
     let (source, name): (Box<dyn Read>, String) = match from {
-        Secret::StandardInput => (Box::new(std::io::stdin()), "standard input".to_owned()),
-        Secret::File(path) => {
+        SecretArg::StandardInput => (Box::new(std::io::stdin()), "standard input".to_owned()),
+        SecretArg::File(path) => {
             let name = path.display().to_string();
             (Box::new(File::open(path).with_context(|| format!("cannot read {name}"))?), name)
         }
@@ -158,13 +170,22 @@ fn read_secret(from: &Secret) -> Result<String> {
     Ok(secret.to_owned())
 }
 
-async fn sweep(client: &Client, name: &StoreName, confirm: bool, output: Output) -> Result<Ended> {
+async fn sweep(
+    client: &AdminClient,
+    name: &StoreName,
+    confirm: bool,
+    output: Output,
+) -> Result<CommandEnd> {
     let answer = client.post(&format!("stores/{name}/sweep"), &SweepRequest { confirm }).await?;
     output.answer::<SweepReport>(&answer, output::swept)?;
-    Ok(Ended::done_if(answer.read::<SweepReport>()?.stopped.is_none()))
+    Ok(CommandEnd::done_if(answer.read::<SweepReport>()?.stopped.is_none()))
 }
 
-pub async fn delete(client: &Client, args: &StoreDeleteArgs, output: Output) -> Result<Ended> {
+pub async fn delete(
+    client: &AdminClient,
+    args: &StoreDeleteArgs,
+    output: Output,
+) -> Result<CommandEnd> {
     let name = &args.name;
     if args.force && !announce_losses(client, args, output).await? {
         bail!("nothing was deleted");
@@ -174,12 +195,16 @@ pub async fn delete(client: &Client, args: &StoreDeleteArgs, output: Output) -> 
         write_report(report, &answer.read()?)?;
     }
     output.answer::<StoreDeleted>(&answer, output::deleted)?;
-    Ok(Ended::Done)
+    Ok(CommandEnd::Done)
 }
 
 /// Says what a forced deletion loses, and writes the report while the digests are still known,
 /// so that a report that cannot be written stops the deletion. False when the answer is no.
-async fn announce_losses(client: &Client, args: &StoreDeleteArgs, output: Output) -> Result<bool> {
+async fn announce_losses(
+    client: &AdminClient,
+    args: &StoreDeleteArgs,
+    output: Output,
+) -> Result<bool> {
     let name = &args.name;
     let losses: StoreDeleted = client.get(&format!("stores/{name}/deletion")).await?.read()?;
     if let Some(report) = &args.report {

@@ -8,17 +8,17 @@ use futures_util::StreamExt;
 use reqwest::{Method, Response};
 
 use crate::api::{Outcome, Run};
-use crate::cli::Ended;
+use crate::cli::CommandEnd;
 use crate::cli::args::{VacuumArgs, VacuumCommand};
-use crate::cli::client::{Answer, Client, Refused};
+use crate::cli::client::{AdminClient, Refused, Reply};
 use crate::cli::output::progress::RunProgress;
 use crate::cli::output::{self, Output};
-use crate::cli::sse::{Event, Events};
+use crate::cli::sse::{Events, ServerEvent};
 
 /// Before the events are asked for again after a stream that ended early.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-pub async fn run(client: &Client, args: &VacuumArgs, output: Output) -> Result<Ended> {
+pub async fn run(client: &AdminClient, args: &VacuumArgs, output: Output) -> Result<CommandEnd> {
     match args.command {
         None if args.dry_run => {
             let answer = client.get("vacuum/plan").await?;
@@ -31,7 +31,7 @@ pub async fn run(client: &Client, args: &VacuumArgs, output: Output) -> Result<E
         None => start(client, args.detach, output).await,
         Some(VacuumCommand::History) => {
             output.answer::<Vec<Run>>(&client.get("vacuum/runs").await?, output::history)?;
-            Ok(Ended::Done)
+            Ok(CommandEnd::Done)
         }
         Some(VacuumCommand::Show { id }) => {
             print_only(&client.get(&run_path(id, output)).await?, output)
@@ -53,19 +53,19 @@ fn run_path(id: u64, output: Output) -> String {
 }
 
 /// Prints a run that was only looked at or steered.
-fn print_only(answer: &Answer, output: Output) -> Result<Ended> {
+fn print_only(answer: &Reply, output: Output) -> Result<CommandEnd> {
     output.answer::<Run>(answer, output::run)?;
-    Ok(Ended::Done)
+    Ok(CommandEnd::Done)
 }
 
 /// Prints a run that this command stands for: anything but complete is exit code 1.
-fn print(answer: &Answer, output: Output) -> Result<Ended> {
+fn print(answer: &Reply, output: Output) -> Result<CommandEnd> {
     output.answer::<Run>(answer, output::run)?;
-    Ok(Ended::done_if(answer.read::<Run>()?.outcome == Outcome::Complete))
+    Ok(CommandEnd::done_if(answer.read::<Run>()?.outcome == Outcome::Complete))
 }
 
 /// Starts a run, or attaches to the one at work.
-async fn start(client: &Client, detach: bool, output: Output) -> Result<Ended> {
+async fn start(client: &AdminClient, detach: bool, output: Output) -> Result<CommandEnd> {
     let id = match client.act("vacuum/runs").await {
         Ok(answer) if detach => return print_only(&answer, output),
         Ok(answer) => answer.read::<Run>()?.id.context("the server started a run without id")?,
@@ -88,10 +88,10 @@ fn running_instead(e: &anyhow::Error) -> Option<u64> {
 }
 
 /// Shows progress until the run has finished, or the user has had enough.
-async fn follow(client: &Client, id: u64, output: Output) -> Result<Ended> {
+async fn follow(client: &AdminClient, id: u64, output: Output) -> Result<CommandEnd> {
     let mut progress = RunProgress::new(output);
     loop {
-        let mut watched = Watched { client, id, output, progress: &mut progress };
+        let mut watched = RunWatch { client, id, output, progress: &mut progress };
         tokio::select! {
             seen = watched.watch() => {
                 seen?;
@@ -108,14 +108,14 @@ async fn follow(client: &Client, id: u64, output: Output) -> Result<Ended> {
     print(&client.get(&run_path(id, output)).await?, output)
 }
 
-struct Watched<'a> {
-    client: &'a Client,
+struct RunWatch<'a> {
+    client: &'a AdminClient,
     id: u64,
     output: Output,
     progress: &'a mut RunProgress,
 }
 
-impl Watched<'_> {
+impl RunWatch<'_> {
     /// Returns when the run has finished. A stream that ends early (a proxy between) is opened
     /// again; a server that does not answer any more is an error.
     async fn watch(&mut self) -> Result<()> {
@@ -139,7 +139,7 @@ impl Watched<'_> {
         let mut chunks = response.bytes_stream();
         let mut events = Events::default();
         while let Some(Ok(chunk)) = chunks.next().await {
-            for Event { name, data } in events.feed(&chunk) {
+            for ServerEvent { name, data } in events.feed(&chunk) {
                 match name.as_str() {
                     "finished" => return Ok(true),
                     "progress" => {
@@ -156,13 +156,13 @@ impl Watched<'_> {
 
 enum Choice {
     GoOn,
-    Detach(Ended),
+    Detach(CommandEnd),
 }
 
 /// Asks on a terminal what Ctrl-C is to mean. Elsewhere it detaches; a run in this process
 /// cannot go on alone and is cancelled.
 async fn interrupted(
-    client: &Client,
+    client: &AdminClient,
     id: u64,
     progress: &RunProgress,
     output: Output,
@@ -171,33 +171,33 @@ async fn interrupted(
     let asked = io::stdin().is_terminal() && io::stderr().is_terminal() && !output.json;
     let wish = match asked {
         true => progress.suspended(|| ask(here))?,
-        false if here => Wish::Cancel,
-        false => Wish::Detach,
+        false if here => OnInterrupt::Cancel,
+        false => OnInterrupt::Detach,
     };
     match wish {
-        Wish::GoOn => Ok(Choice::GoOn),
-        Wish::Cancel => {
+        OnInterrupt::GoOn => Ok(Choice::GoOn),
+        OnInterrupt::Cancel => {
             progress.suspended(|| output.note("Cancelling after the files under way …"));
             client.delete(&format!("vacuum/runs/{id}")).await?;
             Ok(Choice::GoOn)
         }
-        Wish::Detach => {
+        OnInterrupt::Detach => {
             progress.finish();
             output.note(&format!("Run {id} goes on: hayloft vacuum show {id}"));
             // Who asked for it has what they wanted; a signal to a script ends it unfinished.
-            Ok(Choice::Detach(Ended::done_if(asked)))
+            Ok(Choice::Detach(CommandEnd::done_if(asked)))
         }
     }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wish {
+enum OnInterrupt {
     GoOn,
     Cancel,
     Detach,
 }
 
-fn ask(in_process: bool) -> Result<Wish> {
+fn ask(in_process: bool) -> Result<OnInterrupt> {
     if in_process {
         eprint!("\nEnd the run after the files under way? [c]ancel it, or Enter to go on: ");
     } else {
@@ -206,8 +206,8 @@ fn ask(in_process: bool) -> Result<Wish> {
     let mut answer = String::new();
     io::stdin().read_line(&mut answer)?;
     Ok(match answer.trim() {
-        "c" | "cancel" => Wish::Cancel,
-        "d" | "detach" if !in_process => Wish::Detach,
-        _ => Wish::GoOn,
+        "c" | "cancel" => OnInterrupt::Cancel,
+        "d" | "detach" if !in_process => OnInterrupt::Detach,
+        _ => OnInterrupt::GoOn,
     })
 }

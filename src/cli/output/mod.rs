@@ -13,7 +13,7 @@ use std::io::{self, IsTerminal, Write};
 use anyhow::Result;
 use serde::de::DeserializeOwned;
 
-use super::client::Answer;
+use super::client::Reply;
 
 pub use runs::{history, run, verify};
 pub use scopes::{explanation, file, link_notes, scope, scopes};
@@ -33,7 +33,7 @@ impl Output {
     /// Prints an answer: as it came for programs, by `show` for people.
     pub fn answer<T: DeserializeOwned>(
         self,
-        answer: &Answer,
+        answer: &Reply,
         show: impl FnOnce(&T) -> String,
     ) -> Result<()> {
         if self.json {
@@ -43,7 +43,7 @@ impl Output {
     }
 
     /// Prints what was done by a command that people only want confirmed.
-    pub fn done(self, answer: &Answer, sentence: &str) -> Result<()> {
+    pub fn done(self, answer: &Reply, sentence: &str) -> Result<()> {
         match self.json {
             true if answer.0.is_empty() => Ok(()),
             true => line(answer.text().trim_end()),

@@ -7,13 +7,13 @@ use crate::histogram::Durations;
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum MetricKind {
     Counter,
     Gauge,
     Histogram,
 }
 
-impl Kind {
+impl MetricKind {
     fn as_str(self) -> &'static str {
         match self {
             Self::Counter => "counter",
@@ -27,20 +27,25 @@ type Labels<'a> = [(&'a str, &'a str)];
 
 /// A page of metrics in the making.
 #[derive(Debug, Default)]
-pub struct Page(String);
+pub struct Exposition(String);
 
-impl Page {
+impl Exposition {
     /// A metric; it appears with its first sample.
-    pub fn metric(&mut self, kind: Kind, name: &'static str, help: &'static str) -> Metric<'_> {
+    pub fn metric(
+        &mut self,
+        kind: MetricKind,
+        name: &'static str,
+        help: &'static str,
+    ) -> Metric<'_> {
         Metric { page: &mut self.0, kind, name, help, begun: false }
     }
 
     pub fn counter(&mut self, name: &'static str, help: &'static str, value: impl Display) {
-        self.metric(Kind::Counter, name, help).sample(&[], value);
+        self.metric(MetricKind::Counter, name, help).sample(&[], value);
     }
 
     pub fn gauge(&mut self, name: &'static str, help: &'static str, value: impl Display) {
-        self.metric(Kind::Gauge, name, help).sample(&[], value);
+        self.metric(MetricKind::Gauge, name, help).sample(&[], value);
     }
 
     pub fn into_text(self) -> String {
@@ -52,7 +57,7 @@ impl Page {
 #[derive(Debug)]
 pub struct Metric<'a> {
     page: &'a mut String,
-    kind: Kind,
+    kind: MetricKind,
     name: &'static str,
     help: &'static str,
     begun: bool,
@@ -107,11 +112,11 @@ mod tests {
 
     #[test]
     fn a_metric_is_explained_once_and_its_labels_are_quoted() {
-        let mut page = Page::default();
-        let mut metric = page.metric(Kind::Gauge, "room_bytes", "Room");
+        let mut page = Exposition::default();
+        let mut metric = page.metric(MetricKind::Gauge, "room_bytes", "Room");
         metric.sample(&[("store", "a\"b\\c\nd")], 7);
         metric.sample(&[("store", "x"), ("state", "y")], 0.5);
-        page.metric(Kind::Gauge, "nothing", "Never shown");
+        page.metric(MetricKind::Gauge, "nothing", "Never shown");
         let expected = "# HELP room_bytes Room\n# TYPE room_bytes gauge\n\
                         room_bytes{store=\"a\\\"b\\\\c\\nd\"} 7\n\
                         room_bytes{store=\"x\",state=\"y\"} 0.5\n";
@@ -120,9 +125,10 @@ mod tests {
 
     #[test]
     fn a_histogram_ends_with_infinity_sum_and_count() {
-        let mut page = Page::default();
+        let mut page = Exposition::default();
         let durations = Durations { buckets: vec![(0.0001, 1), (1.0, 2)], count: 3, sum: 4.25 };
-        page.metric(Kind::Histogram, "t_seconds", "Time").durations(&[("op", "get")], &durations);
+        page.metric(MetricKind::Histogram, "t_seconds", "Time")
+            .durations(&[("op", "get")], &durations);
         let text = page.into_text();
         let samples: Vec<_> = text.lines().skip(2).collect();
         assert_eq!(

@@ -17,7 +17,7 @@ use axum::http::StatusCode;
 use super::errors::Failure;
 use crate::app::App;
 use crate::ops::figures::figures;
-use exposition::Page;
+use exposition::Exposition;
 use requests::Requests;
 
 pub use exposition::CONTENT_TYPE;
@@ -74,9 +74,9 @@ impl Metrics {
     /// The page in the text format of Prometheus. Blocks on the disk.
     pub fn text(&self, app: &App) -> Result<String, Failure> {
         let figures = figures(app)?;
-        let mut page = Page::default();
+        let mut page = Exposition::default();
         page.metric(
-            exposition::Kind::Gauge,
+            exposition::MetricKind::Gauge,
             "hayloft_build_info",
             "1, with the version of the program.",
         )
@@ -87,7 +87,7 @@ impl Metrics {
         Ok(page.into_text())
     }
 
-    fn write(&self, page: &mut Page) {
+    fn write(&self, page: &mut Exposition) {
         self.requests.write(page);
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         page.counter(

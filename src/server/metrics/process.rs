@@ -2,13 +2,13 @@
 
 use std::fs;
 
-use super::exposition::Page;
+use super::exposition::Exposition;
 use crate::domain::Timestamp;
 
 /// Clock ticks per second in `/proc`: fixed by the kernel's interface, whatever its own rate is.
 const TICKS: u32 = 100;
 
-pub fn write(page: &mut Page, started_at: Timestamp) {
+pub fn write(page: &mut Exposition, started_at: Timestamp) {
     let started = started_at.seconds();
     page.gauge("process_start_time_seconds", "When the server started, Unix time.", started);
     if let Some(bytes) = resident_bytes() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
 
-use super::exposition::{Kind, Page};
+use super::exposition::{Exposition, MetricKind};
 use crate::histogram::Histogram;
 
 /// What an address is about; few values, so that they make good labels.
@@ -85,9 +85,9 @@ impl Requests {
         })
     }
 
-    pub fn write(&self, page: &mut Page) {
+    pub fn write(&self, page: &mut Exposition) {
         let mut metric = page.metric(
-            Kind::Counter,
+            MetricKind::Counter,
             "hayloft_requests_total",
             "Requests answered, by route, method and status.",
         );
@@ -100,7 +100,7 @@ impl Requests {
             }
         }
         let mut metric = page.metric(
-            Kind::Histogram,
+            MetricKind::Histogram,
             "hayloft_request_duration_seconds",
             "Time from the header of a request to the header of its answer: with the body of an \
              upload, without that of a download.",
@@ -124,7 +124,7 @@ mod tests {
         requests.answered(Route::Files, get, StatusCode::OK, took);
         requests.answered(Route::Files, get, StatusCode::OK, took);
         requests.answered(Route::Other, (&brew).into(), StatusCode::NOT_FOUND, took);
-        let mut page = Page::default();
+        let mut page = Exposition::default();
         requests.write(&mut page);
         let text = page.into_text();
         for line in [

@@ -1,6 +1,6 @@
 //! Stores, scopes, providers and runs as they are now.
 
-use super::exposition::{Kind, Page};
+use super::exposition::{Exposition, MetricKind};
 use crate::api::{Count, Outcome, Run};
 use crate::app::App;
 use crate::domain::{ReplicaState, Timestamp};
@@ -18,7 +18,7 @@ const STATES: [(ReplicaState, &str); 5] = [
 const OUTCOMES: [Outcome; 4] =
     [Outcome::Complete, Outcome::Incomplete, Outcome::Failed, Outcome::Cancelled];
 
-pub fn write(page: &mut Page, app: &App, figures: &Figures) {
+pub fn write(page: &mut Exposition, app: &App, figures: &Figures) {
     instance(page, figures);
     stores(page, &figures.stores);
     scopes(page, &figures.scopes);
@@ -28,12 +28,12 @@ pub fn write(page: &mut Page, app: &App, figures: &Figures) {
     promises(page, app);
 }
 
-fn instance(page: &mut Page, figures: &Figures) {
+fn instance(page: &mut Exposition, figures: &Figures) {
     let Figures { total, safety, .. } = figures;
     page.gauge("hayloft_files", "Distinct files with an entry.", total.files);
     page.gauge("hayloft_files_bytes", "Bytes of distinct files with an entry.", total.bytes);
     let mut metric = page.metric(
-        Kind::Gauge,
+        MetricKind::Gauge,
         "hayloft_files_by_readable_replicas",
         "Files by the number of replicas that their scope can read, summed over the scopes.",
     );
@@ -50,13 +50,13 @@ fn instance(page: &mut Page, figures: &Figures) {
 }
 
 fn each_store(
-    page: &mut Page,
+    page: &mut Exposition,
     name: &'static str,
     help: &'static str,
     stores: &[StoreFigures],
     value: impl Fn(&StoreFigures) -> Option<u64>,
 ) {
-    let mut metric = page.metric(Kind::Gauge, name, help);
+    let mut metric = page.metric(MetricKind::Gauge, name, help);
     for of_store in stores {
         if let Some(value) = value(of_store) {
             metric.sample(&[("store", of_store.store.name.as_str())], value);
@@ -64,9 +64,9 @@ fn each_store(
     }
 }
 
-fn stores(page: &mut Page, all: &[StoreFigures]) {
+fn stores(page: &mut Exposition, all: &[StoreFigures]) {
     let mut by_state = |name, help, of: fn(Count) -> u64| {
-        let mut metric = page.metric(Kind::Gauge, name, help);
+        let mut metric = page.metric(MetricKind::Gauge, name, help);
         for of_store in all {
             for (state, word) in STATES {
                 let count = of_store.replicas.get(&state).copied().unwrap_or_default();
@@ -104,9 +104,9 @@ fn stores(page: &mut Page, all: &[StoreFigures]) {
     );
 }
 
-fn scopes(page: &mut Page, all: &[ScopeFigures]) {
+fn scopes(page: &mut Exposition, all: &[ScopeFigures]) {
     let mut each = |name, help, value: fn(&ScopeFigures) -> u64| {
-        let mut metric = page.metric(Kind::Gauge, name, help);
+        let mut metric = page.metric(MetricKind::Gauge, name, help);
         for of_scope in all {
             metric.sample(&[("scope", of_scope.scope.name.as_str())], value(of_scope));
         }
@@ -117,7 +117,7 @@ fn scopes(page: &mut Page, all: &[ScopeFigures]) {
         s.tombstones.bytes
     });
     let mut linked = |name, help, value: fn(&crate::ops::figures::LinkFigures) -> Option<u64>| {
-        let mut metric = page.metric(Kind::Gauge, name, help);
+        let mut metric = page.metric(MetricKind::Gauge, name, help);
         for of_scope in all {
             for link in &of_scope.links {
                 if let Some(value) = value(link) {
@@ -148,12 +148,12 @@ fn scopes(page: &mut Page, all: &[ScopeFigures]) {
 }
 
 /// The calls to providers; they begin at zero when a store's configuration changes.
-fn providers(page: &mut Page, app: &App, all: &[StoreFigures]) {
+fn providers(page: &mut Exposition, app: &App, all: &[StoreFigures]) {
     let open = |of_store: &StoreFigures| app.transfer.stores.get(of_store.store.id).ok();
     let open: Vec<_> = all.iter().filter_map(|s| Some((s.store.name.as_str(), open(s)?))).collect();
     let calls = || open.iter().filter_map(|(name, open)| Some((*name, open.backend.calls()?)));
     let mut metric = page.metric(
-        Kind::Counter,
+        MetricKind::Counter,
         "hayloft_s3_calls_total",
         "Calls to the provider of a store by operation and status, every attempt counted.",
     );
@@ -166,7 +166,7 @@ fn providers(page: &mut Page, app: &App, all: &[StoreFigures]) {
         }
     }
     let mut metric = page.metric(
-        Kind::Histogram,
+        MetricKind::Histogram,
         "hayloft_s3_call_duration_seconds",
         "Time until the header of a provider's answer, the body of the call included.",
     );
@@ -179,7 +179,7 @@ fn providers(page: &mut Page, app: &App, all: &[StoreFigures]) {
         ("hayloft_s3_sent_bytes_total", "Bytes of bodies sent to the provider.", 0),
         ("hayloft_s3_received_bytes_total", "Bytes of bodies received from the provider.", 1),
     ] {
-        let mut metric = page.metric(Kind::Counter, name, help);
+        let mut metric = page.metric(MetricKind::Counter, name, help);
         for (store, calls) in calls() {
             let (sent, received) = calls.bytes();
             metric.sample(&[("store", store)], [sent, received][of]);
@@ -188,8 +188,8 @@ fn providers(page: &mut Page, app: &App, all: &[StoreFigures]) {
 }
 
 fn by_action(
-    page: &mut Page,
-    kind: Kind,
+    page: &mut Exposition,
+    kind: MetricKind,
     (name, help): (&'static str, &'static str),
     [copied, moved, removed]: [u64; 3],
 ) {
@@ -200,19 +200,22 @@ fn by_action(
 }
 
 /// Runs since the start, and the one under way.
-fn runs(page: &mut Page, app: &App) {
+fn runs(page: &mut Exposition, app: &App) {
     let totals = app.maintenance.totals();
-    let mut metric =
-        page.metric(Kind::Counter, "hayloft_runs_total", "Runs of the vacuum that have ended.");
+    let mut metric = page.metric(
+        MetricKind::Counter,
+        "hayloft_runs_total",
+        "Runs of the vacuum that have ended.",
+    );
     let ended = [totals.complete, totals.incomplete, totals.failed, totals.cancelled];
     for (outcome, runs) in OUTCOMES.iter().zip(ended) {
         metric.sample(&[("outcome", outcome.as_str())], runs);
     }
     let work = [totals.copied, totals.moved, totals.removed];
     let moves = ("hayloft_moves_total", "Files that runs copied, moved and removed.");
-    by_action(page, Kind::Counter, moves, work.map(|count| count.files));
+    by_action(page, MetricKind::Counter, moves, work.map(|count| count.files));
     let bytes = ("hayloft_moved_bytes_total", "Bytes that runs copied, moved and removed.");
-    by_action(page, Kind::Counter, bytes, work.map(|count| count.bytes));
+    by_action(page, MetricKind::Counter, bytes, work.map(|count| count.bytes));
     page.counter("hayloft_run_errors_total", "Kinds of errors that runs reported.", totals.errors);
     let current = app.maintenance.current();
     let progress = current.as_ref().and_then(|run| run.progress.clone()).unwrap_or_default();
@@ -238,7 +241,7 @@ fn runs(page: &mut Page, app: &App) {
 }
 
 /// The newest run that is over, from the history.
-fn last_run(page: &mut Page, figures: &Figures) {
+fn last_run(page: &mut Exposition, figures: &Figures) {
     if let Some(at) = figures.last_success {
         page.gauge(
             "hayloft_last_success_timestamp_seconds",
@@ -248,7 +251,7 @@ fn last_run(page: &mut Page, figures: &Figures) {
     }
     let Some(run) = &figures.last_run else { return };
     let mut metric = page.metric(
-        Kind::Gauge,
+        MetricKind::Gauge,
         "hayloft_last_run_outcome",
         "1 for the outcome of the last run, 0 for the others.",
     );
@@ -260,13 +263,13 @@ fn last_run(page: &mut Page, figures: &Figures) {
     }
     let work = [run.copied, run.moved, run.removed];
     let files = ("hayloft_last_run_files", "Files copied, moved and removed by the last run.");
-    by_action(page, Kind::Gauge, files, work.map(|count| count.files));
+    by_action(page, MetricKind::Gauge, files, work.map(|count| count.files));
     let bytes = ("hayloft_last_run_bytes", "Bytes copied, moved and removed by the last run.");
-    by_action(page, Kind::Gauge, bytes, work.map(|count| count.bytes));
+    by_action(page, MetricKind::Gauge, bytes, work.map(|count| count.bytes));
     page.gauge("hayloft_last_run_errors", "Kinds of errors in the last run.", run.errors.len());
 }
 
-fn ended(page: &mut Page, run: &Run, finished: Timestamp) {
+fn ended(page: &mut Exposition, run: &Run, finished: Timestamp) {
     page.gauge(
         "hayloft_last_run_finished_timestamp_seconds",
         "When the last run ended, Unix time.",
@@ -280,10 +283,10 @@ fn ended(page: &mut Page, run: &Run, finished: Timestamp) {
 }
 
 /// What maintenance foresees, and whether anyone hears of it.
-fn promises(page: &mut Page, app: &App) {
+fn promises(page: &mut Exposition, app: &App) {
     let settings = app.catalogue.settings();
     let mut metric = page.metric(
-        Kind::Gauge,
+        MetricKind::Gauge,
         "hayloft_store_limit_expected_timestamp_seconds",
         "The day on which a store will reach a limit if it grows as in the last weeks, Unix time.",
     );
@@ -294,7 +297,7 @@ fn promises(page: &mut Page, app: &App) {
     }
     let (delivered, failed) = app.maintenance.notified();
     let mut metric = page.metric(
-        Kind::Counter,
+        MetricKind::Counter,
         "hayloft_notifications_total",
         "Notifications that were delivered, and that were given up.",
     );
