@@ -11,7 +11,6 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 pub use crate::domain::Count;
-pub use crate::stores::CheckStep;
 pub use files::*;
 pub use instance::*;
 pub use scopes::*;

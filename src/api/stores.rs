@@ -1,11 +1,14 @@
 //! Stores: settings, limits, checks, and what stands in the way of giving one up.
 
+use std::fmt;
+
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use super::given;
-use crate::domain::{Checksum, Digest, ServeMode, StoreName, Timestamp, plural};
-use crate::stores::CheckStep;
+use crate::domain::{Checksum, Diagnosis, Digest, Remedy, ServeMode, StoreName, Timestamp, plural};
+use crate::stores::StepResult;
+use crate::words::{self, Phrase};
 
 /// Like [`super::object`], without null.
 fn settings<'de, D: Deserializer<'de>>(d: D) -> Result<S3Settings, D::Error> {
@@ -99,12 +102,39 @@ pub struct StoreScope {
     pub missing_bytes: u64,
 }
 
+/// `foreign`: the marker is another's, and nothing is deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum HealthWord {
+    Ok,
+    Unavailable,
+    Foreign,
+    Unknown,
+}
+
+impl HealthWord {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Unavailable => "unavailable",
+            Self::Foreign => "foreign",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl fmt::Display for HealthWord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// Whether a store can be used now.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Health {
-    /// `ok`, `unavailable`, `foreign` (the marker is another's: no deletions) or `unknown`.
-    pub state: String,
-    pub problem: Option<String>,
+    pub state: HealthWord,
+    /// What is wrong and what helps.
+    pub problem: Option<Phrase>,
     #[schema(value_type = Option<String>, format = DateTime)]
     pub since: Option<Timestamp>,
 }
@@ -148,6 +178,36 @@ pub struct StoreView {
     pub health: Health,
     pub s3: Option<S3View>,
     pub warnings: Vec<String>,
+}
+
+/// One step of `store check`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct CheckStep {
+    pub step: String,
+    pub ok: bool,
+    pub milliseconds: u64,
+    /// What is wrong, when it failed.
+    pub problem: Option<Phrase>,
+    /// What to change, when it failed.
+    pub remedy: Option<Phrase>,
+    /// What of that Hayloft itself can do, the first thing first.
+    #[serde(default)]
+    #[schema(value_type = Vec<Object>)]
+    pub remedies: Vec<Remedy>,
+}
+
+impl CheckStep {
+    pub fn new(result: &StepResult, store: &StoreName) -> Self {
+        let advice = result.found.as_ref().map(Diagnosis::advice).unwrap_or_default();
+        Self {
+            step: result.step.as_str().to_owned(),
+            ok: result.found.is_none(),
+            milliseconds: result.milliseconds,
+            problem: result.found.as_ref().map(|found| Phrase::new(found.to_string())),
+            remedy: words::advice(&advice, store),
+            remedies: advice.iter().filter_map(|step| step.remedy(store)).collect(),
+        }
+    }
 }
 
 /// `store check`.

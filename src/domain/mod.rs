@@ -1,5 +1,7 @@
 //! Nouns and rules of the product, pure: no I/O, no clock, no runtime.
 
+mod advice;
+mod diagnosis;
 mod file;
 mod forecast;
 mod name;
@@ -12,6 +14,10 @@ mod time;
 mod topology;
 mod units;
 
+pub use advice::{OutsideAdvice, ReconcileAdvice, SettingAdvice, StoreAdvice};
+pub use diagnosis::{
+    CredentialsFault, Diagnosis, DiskFault, MarkerOwner, S3Permission, StoreProblem,
+};
 pub use file::{
     Digest, DigestError, Entry, File, FileId, Member, Replica, ReplicaState, Tombstone,
 };

@@ -11,7 +11,7 @@ use tracing::Instrument;
 
 use crate::api::Count;
 use crate::catalogue::{CatalogueError, Settings};
-use crate::domain::StoreId;
+use crate::domain::{Diagnosis, StoreId};
 use crate::planner::{Action, Batch, Move, MoveResult, Phase};
 use crate::stores::StoreError;
 use crate::transfer::{CopyError, Granted, Intent, Kept, Reaped, Removal, Transfer};
@@ -346,7 +346,9 @@ impl Executor {
                 self.troubles.success(store);
                 Ok(MoveResult::Done)
             }
-            Err(Kept::NotOurs(problem)) => Ok(self.failed(Some(store), problem, &scene.settings)),
+            Err(Kept::NotOurs(problem)) => {
+                Ok(self.failed(Some(store), problem.to_string(), &scene.settings))
+            }
             Err(Kept::Catalogue(error)) => Err(error),
             Err(why @ (Kept::Changed | Kept::InUse)) => {
                 tracing::debug!(store = name(), digest = %step.digest, %why, "a removal is skipped");
@@ -369,7 +371,7 @@ impl Executor {
         step: &Move,
         leaving: StoreId,
         scene: &Scene,
-        troubled: BTreeMap<StoreId, String>,
+        troubled: BTreeMap<StoreId, Diagnosis>,
     ) -> Result<MoveResult, CatalogueError> {
         let Some(file) = self.transfer.catalogue.snapshot()?.file(step.file)? else {
             return Ok(MoveResult::Skipped);
@@ -380,11 +382,12 @@ impl Executor {
             .find(|(_, state)| state.problem().is_some());
         Ok(match silent {
             Some((store, state)) => {
-                let problem = state.problem().unwrap_or("no answer").to_owned();
-                self.failed(Some(store), problem, &scene.settings)
+                self.failed(Some(store), state.obstacle().to_string(), &scene.settings)
             }
             None => match troubled.into_iter().next() {
-                Some((store, problem)) => self.failed(Some(store), problem, &scene.settings),
+                Some((store, problem)) => {
+                    self.failed(Some(store), problem.to_string(), &scene.settings)
+                }
                 None => MoveResult::Skipped,
             },
         })

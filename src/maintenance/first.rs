@@ -60,7 +60,7 @@ impl Maintenance {
     ) -> Result<(), CatalogueError> {
         let summary = self.transfer.reap_store(store).await?;
         if summary.failed > 0 {
-            let problem = summary.problem.unwrap_or_default();
+            let problem = summary.problem.map(|p| p.to_string()).unwrap_or_default();
             let cause = format!("deletions have to be repeated: {problem}");
             let trouble =
                 Trouble { phase: "finish", scope: None, store: Some(name), cause: &cause };

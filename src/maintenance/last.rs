@@ -51,7 +51,9 @@ impl Maintenance {
                 Err(SweepError::Catalogue(error)) => return Err(error),
                 // Deleted meanwhile: nothing to sweep.
                 Err(SweepError::NoSuchStore) => None,
-                Err(SweepError::Unavailable(why) | SweepError::NotOurs(why)) => Some(why),
+                Err(SweepError::Unavailable(why) | SweepError::NotOurs(why)) => {
+                    Some(why.to_string())
+                }
             };
             if let Some(cause) = problem {
                 let trouble =

@@ -91,7 +91,7 @@ impl Maintenance {
                 // accepted, and the next run writes the new one.
                 Err(StoreError::Full(why)) => {
                     let store = self.transfer.stores.name(id);
-                    tracing::warn!(store, why, "no room for a marker of this generation");
+                    tracing::warn!(store, %why, "no room for a marker of this generation");
                 }
                 Err(error) => {
                     failed.insert(id, format!("its marker could not be written: {error}"));

@@ -53,7 +53,7 @@ use tracing::Instrument;
 use crate::api::{Outcome, Run};
 use crate::catalogue::{Catalogue, CatalogueError};
 use crate::config::Config;
-use crate::domain::Timestamp;
+use crate::domain::{Diagnosis, Timestamp};
 use crate::transfer::Transfer;
 
 pub use dry_run::PreviewError;
@@ -89,10 +89,10 @@ pub enum SweepError {
     #[error("there is no such store")]
     NoSuchStore,
     #[error("the store is unavailable: {0}")]
-    Unavailable(String),
+    Unavailable(Diagnosis),
     /// The marker is another's.
     #[error("{0}")]
-    NotOurs(String),
+    NotOurs(Diagnosis),
     #[error(transparent)]
     Catalogue(#[from] CatalogueError),
 }

@@ -124,7 +124,7 @@ impl Notifier {
             }
             HealthState::Unknown => return,
         };
-        let facts = json!({ "store": name, "problem": state.problem() });
+        let facts = json!({ "store": name, "problem": state.problem().map(ToString::to_string) });
         self.tell(Event { kind, text, facts, at });
     }
 

@@ -53,7 +53,7 @@ impl Maintenance {
     /// Writes our marker, above the generation that was seen.
     async fn claim(&self, store: StoreId, seen: u64) -> Result<(), SweepError> {
         let failed = self.take_over(store, seen).await?;
-        failed.into_values().next().map_or(Ok(()), |why| Err(SweepError::Unavailable(why)))
+        failed.into_values().next().map_or(Ok(()), |why| Err(SweepError::Unavailable(why.into())))
     }
 
     async fn adopt_strangers(

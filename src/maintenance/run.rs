@@ -158,7 +158,7 @@ impl Maintenance {
                     looked.problems.insert(id, "it was not looked at".to_owned());
                 }
                 HealthState::Unavailable(why) | HealthState::Foreign(why) => {
-                    looked.problems.insert(id, why);
+                    looked.problems.insert(id, why.to_string());
                 }
             }
         }

@@ -10,7 +10,7 @@ use futures_util::{StreamExt, stream};
 
 use crate::api::SweepReport;
 use crate::catalogue::CatalogueError;
-use crate::domain::{StoreId, Timestamp, plural};
+use crate::domain::{StoreId, StoreProblem, Timestamp, plural};
 use crate::stores::{Backend, Listed, StoreError};
 use crate::transfer::HealthState;
 
@@ -99,7 +99,7 @@ impl Maintenance {
     ) -> Result<T, StoreError> {
         tokio::time::timeout(self.patience, ask).await.unwrap_or_else(|_| {
             let seconds = self.patience.as_secs();
-            Err(StoreError::Unavailable(format!("no answer for {seconds} s")))
+            Err(StoreError::unavailable(StoreProblem::NoAnswer { seconds }))
         })
     }
 
@@ -108,9 +108,8 @@ impl Maintenance {
         match self.transfer.stores.check(store).await {
             HealthState::Ok => Ok(()),
             HealthState::Foreign(why) => Err(SweepError::NotOurs(why)),
-            HealthState::Unavailable(why) => Err(SweepError::Unavailable(why)),
-            HealthState::Unknown => {
-                Err(SweepError::Unavailable("it was not looked at yet".to_owned()))
+            state @ (HealthState::Unavailable(_) | HealthState::Unknown) => {
+                Err(SweepError::Unavailable(state.obstacle()))
             }
         }
     }
@@ -220,10 +219,5 @@ impl Maintenance {
 }
 
 pub(super) fn unavailable(error: StoreError) -> SweepError {
-    let told = match error {
-        // Both say so.
-        StoreError::Unavailable(why) => why,
-        other => other.to_string(),
-    };
-    SweepError::Unavailable(told)
+    SweepError::Unavailable(error.into())
 }

@@ -1,7 +1,7 @@
 //! What `status` puts first: trouble, then advice, each with the command that mends it. Pure.
 
 use super::plural;
-use crate::api::{Attention, Outcome, Run, RunError, Safety, Severity, StoreView};
+use crate::api::{Attention, HealthWord, Outcome, Run, RunError, Safety, Severity, StoreView};
 use crate::domain::LimitKind;
 
 /// What is known about an instance when somebody asks how it is.
@@ -46,10 +46,10 @@ fn error(what: String, command: String) -> Attention {
 
 fn health(store: &StoreView) -> Option<Attention> {
     let name = &store.name;
-    let problem = store.health.problem.as_ref()?.trim_start_matches("the store is unavailable: ");
+    let problem = store.health.problem.as_ref()?;
     let since =
         store.health.since.map(|since| format!(" since {}", since.to_minute())).unwrap_or_default();
-    Some(if store.health.state == "foreign" {
+    Some(if store.health.state == HealthWord::Foreign {
         let command = format!("hayloft store reconcile {name}");
         error(format!("nothing is deleted in store {name}{since}: {problem}"), command)
     } else {
@@ -111,7 +111,7 @@ fn unwell(run: &Run, stores: &[StoreView]) -> Option<Attention> {
 const CHECK: &str = "hayloft store check ";
 
 fn is_well(stores: &[StoreView], name: &str) -> bool {
-    stores.iter().any(|store| store.name.as_str() == name && store.health.state == "ok")
+    stores.iter().any(|store| store.name.as_str() == name && store.health.state == HealthWord::Ok)
 }
 
 /// The command that mends what a run could not do, as far as its cause tells.
@@ -194,7 +194,7 @@ mod tests {
     use crate::api::Health;
     use crate::domain::{StoreName, Timestamp};
 
-    fn store(state: &str, problem: Option<&str>) -> StoreView {
+    fn store(state: HealthWord, problem: Option<&str>) -> StoreView {
         StoreView {
             name: StoreName::new("cold").expect("a name"),
             backend: "s3".to_owned(),
@@ -212,11 +212,7 @@ mod tests {
             corrupt_files: 0,
             adopted_objects: 0,
             scopes: vec![],
-            health: Health {
-                state: state.to_owned(),
-                problem: problem.map(str::to_owned),
-                since: None,
-            },
+            health: Health { state, problem: problem.map(Into::into), since: None },
             s3: None,
             warnings: vec![],
         }
@@ -264,8 +260,12 @@ mod tests {
 
     #[test]
     fn each_trouble_has_its_command() {
-        let ill = [store("unavailable", Some("gone")), store("foreign", Some("not ours"))];
-        let damaged = [StoreView { missing_files: 1, corrupt_files: 2, ..store("ok", None) }];
+        let ill = [
+            store(HealthWord::Unavailable, Some("gone")),
+            store(HealthWord::Foreign, Some("not ours")),
+        ];
+        let damaged =
+            [StoreView { missing_files: 1, corrupt_files: 2, ..store(HealthWord::Ok, None) }];
         let lost = Safety { readable_0: 1, ..Safety::default() };
         let (bad, held) = (run(Outcome::Incomplete), run(Outcome::Paused));
         let limit = |limit| NearLimit { store: "cold".to_owned(), limit, days: 3 };
@@ -363,9 +363,10 @@ mod tests {
         let mut run = run(Outcome::Incomplete);
         run.errors[0].cause = "the store is unavailable: run store check".to_owned();
         run.errors[0].store = Some("cold".to_owned());
-        for (state, command) in
-            [("ok", "hayloft vacuum"), ("unavailable", "hayloft store check cold")]
-        {
+        for (state, command) in [
+            (HealthWord::Ok, "hayloft vacuum"),
+            (HealthWord::Unavailable, "hayloft store check cold"),
+        ] {
             let stores = [store(state, None)];
             let facts = Facts { stores: &stores, last_run: Some(&run), ..WELL };
             assert_eq!(told(&facts)[0].1.as_deref(), Some(command), "{state}");

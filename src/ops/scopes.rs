@@ -71,7 +71,7 @@ pub async fn matrix(app: &Arc<App>, actor: &Actor, after: Option<&str>) -> Resul
             Ok(Column {
                 name: store.name.clone(),
                 backend: store.backend.kind(),
-                health: super::stores::health(app, store.id),
+                health: super::stores::health(app, store),
                 warnings: warnings::of_store(store, super::stores::disk_facts(app, store)?),
             })
         });

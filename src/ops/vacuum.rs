@@ -17,6 +17,7 @@ use crate::domain::{Digest, StoreId, StoreName, Topology};
 use crate::maintenance::{
     ControlError, Freshness, KnownPreview, PreviewError, StartError, SweepError, Wanted,
 };
+use crate::words;
 
 /// Runs kept (SPEC 7).
 const KEPT: usize = 100;
@@ -59,11 +60,17 @@ fn control_error(run: u64, error: ControlError) -> OpError {
 }
 
 fn sweep_error(name: &StoreName, error: SweepError) -> OpError {
-    let detail = format!("store {name}: {error}");
     match error {
         SweepError::NoSuchStore => OpError::not_found("store", name.as_str()),
-        SweepError::Unavailable(_) => OpError::Store { kind: "store-unavailable", detail },
-        SweepError::NotOurs(_) => OpError::refused("foreign-marker", detail),
+        SweepError::Unavailable(found) => {
+            let why = words::diagnosis(&found, name);
+            let detail = format!("store {name} is unavailable: {why}");
+            OpError::Store { kind: "store-unavailable", detail }
+        }
+        SweepError::NotOurs(found) => {
+            let detail = format!("store {name}: {}", words::diagnosis(&found, name));
+            OpError::refused("foreign-marker", detail)
+        }
         SweepError::Catalogue(error) => OpError::Catalogue(error),
     }
 }

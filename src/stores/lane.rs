@@ -5,7 +5,6 @@
 //! shares, and a lane that is full of unanswered calls lets no further one in. The place in the
 //! lane is held by the blocking work itself, so that a caller who gives up does not free it.
 
-use std::fmt::Display;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinHandle};
 
 use super::StoreError;
+use crate::domain::StoreProblem;
 
 /// The longest silence of a disk, as long as that of a provider: one that sleeps needs ten seconds or
 /// more to come up to speed.
@@ -77,7 +77,7 @@ impl Lane {
         let mut seen = self.0.beats.load(Ordering::Relaxed);
         loop {
             if let Ok(permit) = tokio::time::timeout(self.0.silence, &mut permit).await {
-                let permit = permit.map_err(|e| unanswered(&e))?;
+                let permit = permit.map_err(|e| StoreError::unavailable(e.to_string()))?;
                 return Ok(Place { _permit: permit, lane: Arc::clone(&self.0) });
             }
             let now = self.0.beats.load(Ordering::Relaxed);
@@ -89,7 +89,8 @@ impl Lane {
     }
 
     fn silent(&self) -> StoreError {
-        unanswered(&format!("no call has come back for {} s", self.0.silence.as_secs()))
+        let seconds = self.0.silence.as_secs();
+        StoreError::unavailable(StoreProblem::DiskSilent { seconds })
     }
 
     /// Begins `work` where it may block, once there is a place for it.
@@ -167,7 +168,7 @@ impl Lane {
     async fn answer<T>(&self, job: JoinHandle<Result<T, StoreError>>) -> Result<T, StoreError> {
         match tokio::time::timeout(self.0.silence, job).await {
             Ok(joined) => finished(joined),
-            Err(_) => Err(unanswered(&format!("no answer for {} s", self.0.silence.as_secs()))),
+            Err(_) => Err(self.silent()),
         }
     }
 }
@@ -182,13 +183,9 @@ fn spawn<T: Send + 'static>(
     })
 }
 
-fn unanswered(why: &dyn Display) -> StoreError {
-    StoreError::Unavailable(format!("the disk does not answer ({why}): is it well?"))
-}
-
 /// The result of a blocking task; one that was cancelled or panicked has failed.
 pub(super) fn finished<T>(
     joined: Result<Result<T, StoreError>, JoinError>,
 ) -> Result<T, StoreError> {
-    joined.unwrap_or_else(|e| Err(StoreError::Failed(format!("the disk task ended early: {e}"))))
+    joined.unwrap_or_else(|e| Err(StoreError::failed(format!("the disk task ended early: {e}"))))
 }

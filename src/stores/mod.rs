@@ -22,7 +22,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{BackendConfig, Digest, Timestamp};
+use crate::domain::{BackendConfig, Diagnosis, Digest, MarkerOwner, StoreProblem, Timestamp};
 
 pub use calls::{CallCount, Calls, S3Operation};
 pub use lane::{Lane, SILENCE};
@@ -40,10 +40,10 @@ pub enum StoreError {
     NotFound,
     /// The store cannot be used now: unmounted, unreachable, refused, timed out (SPEC 2).
     #[error("the store is unavailable: {0}")]
-    Unavailable(String),
+    Unavailable(Box<Diagnosis>),
     /// No room: full disk or provider quota.
     #[error("the store has no room left: {0}")]
-    Full(String),
+    Full(Box<Diagnosis>),
     /// The bytes offered for a digest do not have it, or not the declared size.
     #[error("the bytes read from the source are not those of the file: {0}")]
     Mismatch(String),
@@ -55,10 +55,33 @@ pub enum StoreError {
     Archived,
     /// Anything else that concerns one object only.
     #[error("{0}")]
-    Failed(String),
+    Failed(Box<Diagnosis>),
 }
 
 impl StoreError {
+    pub fn unavailable(found: impl Into<Diagnosis>) -> Self {
+        Self::Unavailable(Box::new(found.into()))
+    }
+
+    pub fn full(found: impl Into<Diagnosis>) -> Self {
+        Self::Full(Box::new(found.into()))
+    }
+
+    pub fn failed(found: impl Into<Diagnosis>) -> Self {
+        Self::Failed(Box::new(found.into()))
+    }
+
+    /// What is wrong, by itself.
+    pub fn into_diagnosis(self) -> Diagnosis {
+        match self {
+            Self::Unavailable(found) | Self::Full(found) | Self::Failed(found) => *found,
+            Self::Archived => StoreProblem::Archived.into(),
+            Self::NotFound | Self::Mismatch(_) | Self::Source(_) => {
+                StoreProblem::NotKept(self.to_string()).into()
+            }
+        }
+    }
+
     /// True when the store as a whole is in doubt, so that other objects would fail too.
     pub fn is_store_wide(&self) -> bool {
         matches!(self, Self::Unavailable(_))
@@ -124,6 +147,25 @@ pub struct Marker {
     pub generation: u64,
 }
 
+impl Marker {
+    /// Whose the marker at `location` is, when it is not the one that is expected there.
+    pub fn foreign(&self, expected: &Self, location: String) -> Option<StoreProblem> {
+        let (found, ours) = (self.generation, expected.generation);
+        let owner = if self.instance != expected.instance {
+            MarkerOwner::Instance(self.instance.clone())
+        } else if self.store != expected.store {
+            MarkerOwner::Store(self.store.clone())
+        } else if found > ours {
+            MarkerOwner::Newer { found, ours }
+        } else if found < ours {
+            MarkerOwner::Older { found, ours }
+        } else {
+            return None;
+        };
+        Some(StoreProblem::MarkerForeign { location, owner })
+    }
+}
+
 /// Where the bytes of a `put` come from.
 pub enum Body {
     /// A finished local file whose BLAKE3 is known to be the digest (an upload's spool file): it
@@ -167,19 +209,9 @@ pub struct PresignOptions {
 }
 
 /// Is told each step of a check as soon as it is over.
-pub type StepSeen<'a> = &'a (dyn Fn(&CheckStep) + Send + Sync);
+pub type StepSeen<'a> = &'a (dyn Fn(&StepResult) + Send + Sync);
 
-/// One step of `store check` (SPEC 11).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct CheckStep {
-    pub step: String,
-    pub ok: bool,
-    pub milliseconds: u64,
-    /// What is wrong, when it failed.
-    pub problem: Option<String>,
-    /// What to change, when it failed.
-    pub remedy: Option<String>,
-}
+pub use checklist::{Step, StepResult};
 
 /// A place for bytes, addressed by digest. Names are derived from the digest and nothing else:
 /// `ab/cd/<64 hex>` under the root or prefix.
@@ -278,5 +310,5 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// Proves that the store works, step by step, with a probe object that is removed again:
     /// marker, write, read back, range, presign, list, multipart, delete, clock (SPEC 2). A failed
     /// step says what is wrong and what to change; later steps that make no sense are left out.
-    async fn check(&self, expected: Option<&Marker>, seen: StepSeen<'_>) -> Vec<CheckStep>;
+    async fn check(&self, expected: Option<&Marker>, seen: StepSeen<'_>) -> Vec<StepResult>;
 }

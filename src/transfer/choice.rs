@@ -151,8 +151,7 @@ impl Transfer {
         if state.is_available() {
             return Ok(());
         }
-        let problem = state.problem().unwrap_or("it was not looked at yet");
-        Err(StoreError::Unavailable(problem.to_owned()))
+        Err(StoreError::unavailable(state.obstacle()))
     }
 }
 

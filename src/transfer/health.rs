@@ -7,9 +7,8 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
-use crate::api::Health;
 use crate::catalogue::Catalogue;
-use crate::domain::{BackendConfig, Store, StoreId, Timestamp};
+use crate::domain::{BackendConfig, Diagnosis, Store, StoreId, StoreProblem, Timestamp};
 use crate::stores::{self, Backend, Marker, StoreError};
 
 /// A look at a marker waits this long for an answer.
@@ -32,10 +31,10 @@ pub enum HealthState {
     /// The marker is ours and at our generation.
     Ok,
     /// No write starts, nothing is marked missing.
-    Unavailable(String),
+    Unavailable(Diagnosis),
     /// Usable, but the marker is another's or of another generation: nothing is deleted until
     /// `store reconcile`.
-    Foreign(String),
+    Foreign(Diagnosis),
 }
 
 impl HealthState {
@@ -47,7 +46,12 @@ impl HealthState {
         matches!(self, Self::Ok)
     }
 
-    pub fn problem(&self) -> Option<&str> {
+    /// Why no deletion, or nothing at all, is possible now.
+    pub fn obstacle(&self) -> Diagnosis {
+        self.problem().cloned().unwrap_or_else(|| "it was not looked at yet".into())
+    }
+
+    pub fn problem(&self) -> Option<&Diagnosis> {
         match self {
             Self::Unknown | Self::Ok => None,
             Self::Unavailable(why) | Self::Foreign(why) => Some(why),
@@ -110,20 +114,10 @@ impl OpenStore {
         self.seen().silent
     }
 
-    /// For `store show`.
-    pub fn health(&self) -> Health {
-        let seen = self.seen().clone();
-        let word = match seen.state {
-            HealthState::Unknown => "unknown",
-            HealthState::Ok => "ok",
-            HealthState::Unavailable(_) => "unavailable",
-            HealthState::Foreign(_) => "foreign",
-        };
-        Health {
-            state: word.to_owned(),
-            problem: seen.state.problem().map(str::to_owned),
-            since: seen.since,
-        }
+    /// The state, and since when it is that.
+    pub fn health(&self) -> (HealthState, Option<Timestamp>) {
+        let seen = self.seen();
+        (seen.state.clone(), seen.since)
     }
 
     fn begin(&self) -> u64 {
@@ -146,7 +140,7 @@ impl OpenStore {
         let mut seen = self.seen();
         if seen.state != state {
             if let Some(problem) = state.problem() {
-                tracing::warn!(store = name, problem, "a store cannot be used as usual");
+                tracing::warn!(store = name, %problem, "a store cannot be used as usual");
             } else if seen.state.problem().is_some() {
                 tracing::info!(store = name, "a store can be used again");
             }
@@ -160,10 +154,8 @@ impl OpenStore {
     /// No answer came in time. What was wrong before is said on: it is known better.
     fn set_silent(&self, now: Timestamp, name: &str) {
         if !matches!(self.state(), HealthState::Unavailable(_)) {
-            let seconds = SILENCE.as_secs();
-            let why =
-                format!("no answer for {seconds} s: is the endpoint reachable and the disk well?");
-            self.set(HealthState::Unavailable(why), now, name);
+            let problem = StoreProblem::NoAnswer { seconds: SILENCE.as_secs() };
+            self.set(HealthState::Unavailable(problem.into()), now, name);
         }
         self.seen().silent = true;
     }
@@ -274,7 +266,7 @@ impl OpenStores {
     pub async fn look(&self, id: StoreId) -> HealthState {
         let open = match self.get(id) {
             Ok(open) => open,
-            Err(error) => return HealthState::Unavailable(error.to_string()),
+            Err(error) => return HealthState::Unavailable(error.into()),
         };
         let before = open.begun();
         let turn = Arc::clone(&open.looking).lock_owned().await;
@@ -315,7 +307,7 @@ impl OpenStores {
     pub async fn glimpse(&self, id: StoreId, patience: Duration) -> HealthState {
         let open = match self.get(id) {
             Ok(open) => open,
-            Err(error) => return HealthState::Unavailable(error.to_string()),
+            Err(error) => return HealthState::Unavailable(error.into()),
         };
         if open.is_fresh() {
             return open.state();
@@ -338,24 +330,17 @@ impl OpenStores {
     fn judge(&self, id: StoreId, answer: Result<Option<Marker>, StoreError>) -> HealthState {
         let settings = self.catalogue.settings();
         let Some(store) = settings.topology.stores.get(&id) else {
-            return HealthState::Unavailable("the store was deleted".to_owned());
+            return HealthState::Unavailable("the store was deleted".into());
         };
         let expected = marker_of(self.catalogue.instance(), store);
         match answer {
-            Err(error) => HealthState::Unavailable(match error {
-                StoreError::Unavailable(why) => why,
-                other => other.to_string(),
-            }),
-            Ok(None) => HealthState::Unavailable(format!(
-                "{} has no Hayloft marker: is the right disk mounted, the right bucket configured? If the store was \
-                 emptied, say `hayloft store reconcile {}`",
-                store.backend.location(),
-                store.name
-            )),
-            Ok(Some(found)) if found == expected || self.is_tolerated(&found, &expected, id) => {
-                HealthState::Ok
-            }
-            Ok(Some(found)) => HealthState::Foreign(foreign(&found, &expected, store)),
+            Err(error) => HealthState::Unavailable(error.into()),
+            Ok(None) => HealthState::Unavailable(no_marker(&store.backend).into()),
+            Ok(Some(found)) if self.is_tolerated(&found, &expected, id) => HealthState::Ok,
+            Ok(Some(found)) => match found.foreign(&expected, store.backend.location()) {
+                None => HealthState::Ok,
+                Some(problem) => HealthState::Foreign(problem.into()),
+            },
         }
     }
 
@@ -393,38 +378,24 @@ impl OpenStores {
 
     /// The state as last seen, without a look.
     pub fn last_seen(&self, id: StoreId) -> HealthState {
-        self.get(id).map_or_else(|e| HealthState::Unavailable(e.to_string()), |open| open.state())
+        self.get(id).map_or_else(|e| HealthState::Unavailable(e.into()), |open| open.state())
     }
 
     /// A call failed in a way that puts the whole store in doubt: it is unavailable until the next look.
     pub fn report(&self, id: StoreId, error: &StoreError) {
-        if let (true, Ok(open)) = (error.is_store_wide(), self.get(id))
+        if let (StoreError::Unavailable(found), Ok(open)) = (error, self.get(id))
             && !matches!(open.state(), HealthState::Unavailable(_))
         {
             let now = self.catalogue.clock().now();
-            open.set(HealthState::Unavailable(error.to_string()), now, &self.name(id));
+            open.set(HealthState::Unavailable((**found).clone()), now, &self.name(id));
         }
     }
 }
 
-fn foreign(found: &Marker, expected: &Marker, store: &Store) -> String {
-    let what = if found.instance != expected.instance {
-        "belongs to another Hayloft instance"
-    } else if found.store != expected.store {
-        "belongs to another store of this instance"
-    } else if found.generation > expected.generation {
-        "was used by a newer state of this catalogue (was an old backup restored?)"
-    } else {
-        "carries an older generation than the catalogue (was an old copy of the store restored?)"
-    };
-    let warning = if found.instance == expected.instance {
-        ""
-    } else {
-        ". If that instance is alive, it owns the place: stop it first"
-    };
-    format!(
-        "the marker in {} {what}: nothing is deleted there until `hayloft store reconcile {}`{warning}",
-        store.backend.location(),
-        store.name
-    )
+fn no_marker(backend: &BackendConfig) -> StoreProblem {
+    let location = backend.location();
+    match backend {
+        BackendConfig::Local(_) => StoreProblem::NoMarkerInDirectory { location },
+        BackendConfig::S3(_) => StoreProblem::NoMarkerInBucket { location },
+    }
 }

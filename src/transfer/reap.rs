@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Transfer;
 use crate::catalogue::{CatalogueError, UrlHorizon};
-use crate::domain::{FileId, ReplicaState, StoreId, Timestamp};
+use crate::domain::{Diagnosis, FileId, ReplicaState, StoreId, Timestamp};
 use crate::stores::StoreError;
 
 /// What became of a deletion.
@@ -17,7 +17,7 @@ pub enum Reaped {
     /// Somebody may still read the object; due then, or when open reads end (`None`).
     Later(Option<Timestamp>),
     /// The store did not delete it; the reaper tries again.
-    Failed(String),
+    Failed(Diagnosis),
 }
 
 const PAGE: usize = 256;
@@ -38,13 +38,12 @@ impl Transfer {
         let Some(row) = self.catalogue.snapshot()?.file(file)? else { return Ok(Reaped::Gone) };
         let open = match self.stores.get(store) {
             Ok(open) => open,
-            Err(error) => return Ok(Reaped::Failed(error.to_string())),
+            Err(error) => return Ok(Reaped::Failed(error.into())),
         };
         // Nothing is deleted in a store that is not provably ours (SPEC 2).
         let state = self.stores.check(store).await;
         if !state.allows_deletion() {
-            let problem = state.problem().unwrap_or("the store was not looked at yet");
-            return Ok(Reaped::Failed(problem.to_owned()));
+            return Ok(Reaped::Failed(state.obstacle()));
         }
         let key = self.locks.lock(store, row.digest).await;
         let row = self.catalogue.snapshot()?.file(file)?;
@@ -55,10 +54,10 @@ impl Transfer {
         self.doubt(store, file, true);
         let Some(row) = row else { return Ok(Reaped::Gone) };
         let deleted = tokio::time::timeout(PATIENCE, self.delete_bytes(&open, &row.digest)).await;
-        let silent = |_| Err(StoreError::Unavailable("no answer to a deletion".to_owned()));
+        let silent = |_| Err(StoreError::unavailable("no answer to a deletion"));
         if let Err(error) = deleted.unwrap_or_else(silent) {
             self.stores.report(store, &error);
-            return Ok(Reaped::Failed(error.to_string()));
+            return Ok(Reaped::Failed(error.into()));
         }
         self.catalogue
             .write(move |tx| {
@@ -86,7 +85,7 @@ impl Transfer {
         match self.catalogue.snapshot().and_then(|s| s.adopted(open.id, digest)) {
             Ok(None) => open.backend.delete(digest).await,
             Ok(Some(_)) => Ok(()),
-            Err(error) => Err(StoreError::Failed(error.to_string())),
+            Err(error) => Err(StoreError::failed(error.to_string())),
         }
     }
 
@@ -100,7 +99,7 @@ impl Transfer {
         }
         let state = self.stores.check(store).await;
         if !state.allows_deletion() {
-            summary.problem = state.problem().map(str::to_owned);
+            summary.problem = Some(state.obstacle());
             return Ok(summary);
         }
         let mut after = None;
@@ -230,7 +229,7 @@ pub struct ReapSummary {
     /// When the last of those that wait for issued URLs is due.
     pub due: Option<Timestamp>,
     pub failed: u64,
-    pub problem: Option<String>,
+    pub problem: Option<Diagnosis>,
 }
 
 impl ReapSummary {

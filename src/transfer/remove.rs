@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Reaped, Transfer};
 use crate::catalogue::CatalogueError;
-use crate::domain::{FileId, ReplicaState, StoreId, Timestamp};
+use crate::domain::{Diagnosis, FileId, ReplicaState, StoreId, StoreProblem, Timestamp};
 use crate::planner::{self, World};
 use crate::stores::StoreError;
 
@@ -35,7 +35,7 @@ pub enum Kept {
     InUse,
     /// The marker is another's: nothing is deleted there.
     #[error("{0}")]
-    NotOurs(String),
+    NotOurs(Diagnosis),
     #[error(transparent)]
     Catalogue(#[from] CatalogueError),
 }
@@ -47,7 +47,7 @@ pub struct Confirmed {
     /// Stores that gave no answer in time.
     pub silent: BTreeSet<StoreId>,
     /// Stores that answered with an error, from which nothing follows about the replica.
-    pub troubled: BTreeMap<StoreId, String>,
+    pub troubled: BTreeMap<StoreId, Diagnosis>,
 }
 
 impl Transfer {
@@ -57,7 +57,7 @@ impl Transfer {
     pub async fn give_up(&self, removal: Removal, confirmed: Confirmed) -> Result<Reaped, Kept> {
         let state = self.stores.check(removal.store).await;
         if !state.allows_deletion() {
-            return Err(Kept::NotOurs(state.problem().unwrap_or("not looked at yet").to_owned()));
+            return Err(Kept::NotOurs(state.obstacle()));
         }
         let Confirmed { stores: confirmed, .. } = confirmed;
         let (file, store) = (removal.file, removal.store);
@@ -115,10 +115,10 @@ impl Transfer {
                 Ok(Ok(())) => drop(confirmed.stores.insert(store)),
                 // Marked, and reported with all that are.
                 Ok(Err(StoreError::NotFound | StoreError::Mismatch(_))) => {}
-                Ok(Err(error)) => drop(confirmed.troubled.insert(store, error.to_string())),
+                Ok(Err(error)) => drop(confirmed.troubled.insert(store, error.into())),
                 Err(_) => {
-                    let why = format!("no answer for {} s", patience.as_secs());
-                    self.stores.report(store, &StoreError::Unavailable(why));
+                    let problem = StoreProblem::NoAnswer { seconds: patience.as_secs() };
+                    self.stores.report(store, &StoreError::unavailable(problem));
                     confirmed.silent.insert(store);
                 }
             }

@@ -166,7 +166,7 @@ pub async fn prepare(spool: Spool, size: Option<u64>) -> Result<StagingPlace, St
     let create = move || {
         create(&spool, Some(size)).map_err(|e| {
             let what = format!("{}: {e}", spool.dir.display());
-            if is_full(&e) { StoreError::Full(what) } else { StoreError::Unavailable(what) }
+            if is_full(&e) { StoreError::full(what) } else { StoreError::unavailable(what) }
         })
     };
     lane.ask(create).await.map(StagingPlace::File)

@@ -50,7 +50,7 @@ fn options<S>(changes: &[Change<S>], option: impl Fn(&Change<S>) -> String) -> S
     changes.iter().fold(String::new(), |options, change| options + " " + &option(change))
 }
 
-fn store_change(change: &Change<StoreSetting>) -> String {
+pub(super) fn store_change(change: &Change<StoreSetting>) -> String {
     let is_switch = matches!(change.setting, StoreSetting::PathStyle | StoreSetting::InstanceWide);
     option(store_option(change.setting), is_switch, &change.to)
 }

@@ -6,11 +6,13 @@
 //! or a link. No code reads a sentence.
 
 mod command;
+mod diagnosis;
 mod link;
 mod phrase;
 mod setting;
 
 pub use command::command;
+pub use diagnosis::{advice, diagnosis, store_error};
 pub use link::{PageLink, link};
 pub use phrase::{Phrase, Piece};
 pub use setting::{link_label, link_option, store_label, store_option};

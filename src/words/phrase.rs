@@ -4,8 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{command, link_option, store_option};
-use crate::domain::{LinkSetting, Remedy, StoreSetting};
+use super::command::{command, store_change};
+use super::{link_option, store_option};
+use crate::domain::{Change, LinkSetting, Remedy, StoreSetting};
 
 /// A part of a phrase.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub enum Piece {
     Code(String),
     StoreSetting(StoreSetting),
     LinkSetting(LinkSetting),
+    /// A setting with the value that it should have.
+    StoreChange(Change<StoreSetting>),
     /// What to do, said as the command that does it.
     Command(Remedy),
     /// "with --force", "by force".
@@ -59,6 +62,11 @@ impl Phrase {
     }
 
     #[must_use]
+    pub fn change(self, change: Change<StoreSetting>) -> Self {
+        self.piece(Piece::StoreChange(change))
+    }
+
+    #[must_use]
     pub fn command(self, remedy: Remedy) -> Self {
         self.piece(Piece::Command(remedy))
     }
@@ -98,6 +106,7 @@ impl fmt::Display for Phrase {
             Piece::Code(code) => write!(f, "`{code}`"),
             Piece::StoreSetting(setting) => f.write_str(store_option(*setting)),
             Piece::LinkSetting(setting) => f.write_str(link_option(*setting)),
+            Piece::StoreChange(change) => f.write_str(&store_change(change)),
             Piece::Command(remedy) => write!(f, "`{}`", command(remedy)),
             Piece::Force => f.write_str("with --force"),
         })

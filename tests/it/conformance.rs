@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use hayloft::domain::{Digest, S3Config};
+use hayloft::domain::{Digest, MarkerOwner, S3Config, StoreProblem};
 use hayloft::stores::{Backend, Body, ByteStream, LocalStore, Marker, S3Store, StoreError};
 
 use crate::support::memory::MemoryStore;
@@ -212,7 +212,7 @@ async fn a_failing_source_is_reported_as_the_source(store: &dyn Backend, _: Opti
     for len in [1000, 17 * MIB] {
         let content = bytes(4, len);
         let half = stream_of(content.slice(..len / 2));
-        let failure = StoreError::Unavailable("the other store".to_owned());
+        let failure = StoreError::unavailable("the other store");
         let source = half.chain(stream::once(async { Err(failure) }));
         let put = store.put(&digest(&content), len as u64, Body::Stream(Box::pin(source))).await;
         assert!(matches!(put, Err(StoreError::Source(_))), "{put:?}");
@@ -346,11 +346,15 @@ async fn every_step_of_the_check_succeeds_and_leaves_nothing(
     _: Option<&Foreign>,
 ) {
     let steps = store.check(Some(&marker()), &|_| ()).await;
-    assert!(steps.iter().all(|s| s.ok), "{steps:#?}");
+    assert!(steps.iter().all(|s| s.found.is_none()), "{steps:#?}");
     let other = Marker { store: "s-2".to_owned(), ..marker() };
     let steps = store.check(Some(&other), &|_| ()).await;
-    let problem = steps[0].problem.as_deref().unwrap_or_default();
-    assert!(!steps[0].ok && problem.contains("s-1"), "{steps:#?}");
+    let found = steps[0].found.as_ref().expect("a problem");
+    let (problem, s1) = (&found.problem, MarkerOwner::Store("s-1".to_owned()));
+    assert!(
+        matches!(problem, StoreProblem::MarkerForeign { owner, .. } if *owner == s1),
+        "{steps:#?}"
+    );
     store.delete_marker().await.expect("removed");
     assert!(store.is_empty().await.expect("answers"), "no probe is left");
 }

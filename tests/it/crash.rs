@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use hayloft::catalogue::CatalogueError;
 use hayloft::domain::{Digest, FilePath, Policy};
 use hayloft::stores::{
-    Backend, Body, ByteStream, CheckStep, Marker, ObjectStat, Page, StepSeen, StoreError, Stored,
+    Backend, Body, ByteStream, Marker, ObjectStat, Page, StepResult, StepSeen, StoreError, Stored,
 };
 use hayloft::transfer::{Condition, Declared, UploadRequest};
 use tokio::sync::Notify;
@@ -105,7 +105,7 @@ impl Backend for Fused {
         self.inner.staging_dir()
     }
 
-    async fn check(&self, expected: Option<&Marker>, seen: StepSeen<'_>) -> Vec<CheckStep> {
+    async fn check(&self, expected: Option<&Marker>, seen: StepSeen<'_>) -> Vec<StepResult> {
         self.inner.check(expected, seen).await
     }
 }

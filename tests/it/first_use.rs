@@ -193,11 +193,11 @@ async fn an_endpoint_that_does_not_answer_is_told_from_one_that_speaks_otherwise
 
     let plain = Provider::start(|_| Answer::new(200, "")).await;
     let tls = complaint(&instance, &plain.endpoint.replace("http:", "https:"), PATH);
-    assert_says("https to http", &tls, &["does not speak TLS", "say http://"]);
+    assert_says("https to http", &tls, &["does not speak TLS", "write http://"]);
 
     let secure = Provider::start_tls().await;
     let http = complaint(&instance, &secure.endpoint.replace("https:", "http:"), PATH);
-    assert_says("http to https", &http, &["speaks https, not http", "say https://", "handshake"]);
+    assert_says("http to https", &http, &["speaks https, not http", "write https://", "handshake"]);
     let own = complaint(&instance, &secure.endpoint, PATH);
     // By an authority that this machine does not know, or knows another of the same name.
     assert_says("own authority", &own, &["the certificate of", "here", "SSL_CERT_FILE"]);

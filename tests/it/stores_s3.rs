@@ -5,7 +5,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use hayloft::domain::{Checksum, S3Config, ServeMode};
+use hayloft::domain::{
+    Checksum, Diagnosis, OutsideAdvice, S3Config, ServeMode, SettingAdvice, StoreAdvice,
+    StoreProblem, StoreSetting,
+};
 use hayloft::stores::{Backend, Body, PresignOptions, S3Store, StoreError};
 
 use crate::conformance::{get, marker, open, put, seaweed_config};
@@ -115,12 +118,12 @@ async fn an_error_answer_is_never_content() {
         (
             301,
             "PermanentRedirect",
-            |e| matches!(e, StoreError::Unavailable(m) if m.contains("region")),
+            |e| matches!(e, StoreError::Unavailable(d) if matches!(d.problem, StoreProblem::RegionIsNot { .. })),
         ),
         (
             403,
             "RequestTimeTooSkewed",
-            |e| matches!(e, StoreError::Unavailable(m) if m.contains("clock")),
+            |e| matches!(e, StoreError::Unavailable(d) if matches!(d.problem, StoreProblem::ClockWrong { .. })),
         ),
         (507, "QuotaExceeded", |e| matches!(e, StoreError::Full(_))),
     ];
@@ -144,7 +147,8 @@ async fn an_emptied_or_missing_bucket_is_unavailable_not_empty() {
     std::fs::remove_dir_all(&bucket).expect("removed");
     std::fs::create_dir(&bucket).expect("made again");
     let stat = store.stat(&digest).await;
-    assert!(matches!(&stat, Err(StoreError::Unavailable(m)) if m.contains("marker")), "{stat:?}");
+    let no_marker = |d: &Diagnosis| matches!(d.problem, StoreProblem::NoMarkerInBucket { .. });
+    assert!(matches!(&stat, Err(StoreError::Unavailable(d)) if no_marker(d)), "{stat:?}");
     assert_eq!(store.read_marker().await.expect("the bucket answers"), None);
     let gone = open(&S3Config { bucket: "gone".to_owned(), ..config });
     let calls = [
@@ -155,7 +159,7 @@ async fn an_emptied_or_missing_bucket_is_unavailable_not_empty() {
     ];
     for call in calls {
         assert!(
-            matches!(&call, Err(StoreError::Unavailable(m)) if m.contains("bucket")),
+            matches!(&call, Err(StoreError::Unavailable(d)) if matches!(d.problem, StoreProblem::NoBucket { .. })),
             "{call:?}"
         );
     }
@@ -242,23 +246,35 @@ async fn what_is_wrong_with_an_s3_configuration_is_said() {
         access_key_id: id.to_owned(),
         secret_access_key: secret.to_owned(),
     };
+    let correct = |setting| StoreAdvice::Settings(SettingAdvice::Correct(setting));
     let cases = [
         (
             S3Config { credentials: stored(weed::KEY, "wrongsecret"), ..config.clone() },
             "secret access key",
+            StoreAdvice::Settings(SettingAdvice::KeyAgain),
         ),
         (
             S3Config { credentials: stored("nobody", weed::SECRET), ..config.clone() },
             "access key id",
+            correct(StoreSetting::AccessKeyId),
         ),
-        (S3Config { bucket: "no-such-bucket".to_owned(), ..config.clone() }, "bucket"),
+        (
+            S3Config { bucket: "no-such-bucket".to_owned(), ..config.clone() },
+            "bucket",
+            StoreAdvice::Outside(OutsideAdvice::CreateBucket),
+        ),
         (
             S3Config { endpoint: Some("http://127.0.0.1:1".to_owned()), ..config.clone() },
             "endpoint",
+            StoreAdvice::Settings(SettingAdvice::HostAndPort),
         ),
-        (S3Config { endpoint: Some("http://nowhere.invalid".to_owned()), ..config }, "endpoint"),
+        (
+            S3Config { endpoint: Some("http://nowhere.invalid".to_owned()), ..config },
+            "endpoint",
+            correct(StoreSetting::Endpoint),
+        ),
     ];
-    for (config, word) in cases {
+    for (config, word, advice) in cases {
         let store = open(&config);
         let error = store.read_marker().await.expect_err("refused");
         let text = error.to_string();
@@ -272,9 +288,8 @@ async fn what_is_wrong_with_an_s3_configuration_is_said() {
             assert!(matches!(put, Err(StoreError::Unavailable(_))), "{put:?}");
         }
         let steps = store.check(None, &|_| ()).await;
-        assert!(!steps[0].ok, "{steps:?}");
-        let remedy = steps[0].remedy.as_deref().unwrap_or_default();
-        assert!(remedy.contains(word), "{remedy}");
+        let found = steps[0].found.as_ref().expect("a problem");
+        assert_eq!(found.advice()[0], advice, "{steps:?}");
     }
 }
 

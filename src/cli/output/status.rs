@@ -59,7 +59,7 @@ fn stores(all: &[StoreView]) -> String {
         let scopes = store.scopes.iter().filter(|s| s.linked).count();
         table.row([
             store.name.to_string(),
-            store.health.state.clone(),
+            store.health.state.to_string(),
             store.files.to_string(),
             bytes(store.bytes),
             or_dash(store.soft_max_size.map(bytes)),

@@ -6,6 +6,7 @@ use crate::api::{
     Evacuation, EvacuationScope, ReconcileReport, S3View, StoreCheck, StoreDeleted, StoreView,
     SweepReport,
 };
+use crate::words::Phrase;
 
 pub fn stores(list: &Vec<StoreView>) -> String {
     let mut table = Table::new(&[
@@ -29,7 +30,7 @@ pub fn stores(list: &Vec<StoreView>) -> String {
             of_limit(store.bytes, store.soft_max_size),
             or_dash(store.max_size.map(bytes)),
             if scopes.is_empty() { "-".to_owned() } else { scopes.join(", ") },
-            store.health.state.clone(),
+            store.health.state.to_string(),
         ]);
     }
     table.show_or("No stores.")
@@ -70,7 +71,7 @@ pub fn store(store: &StoreView) -> String {
 }
 
 fn health(store: &StoreView) -> String {
-    let mut text = store.health.state.clone();
+    let mut text = store.health.state.to_string();
     if let Some(problem) = &store.health.problem {
         text += &format!(": {problem}");
     }
@@ -115,12 +116,12 @@ pub fn check(check: &StoreCheck) -> String {
             step.step.clone(),
             if step.ok { "ok" } else { "FAILED" }.to_owned(),
             step.milliseconds.to_string(),
-            step.problem.clone().unwrap_or_default(),
+            step.problem.as_ref().map(ToString::to_string).unwrap_or_default(),
         ]);
     }
     let mut text = table.show();
-    let mut told: Vec<&str> = Vec::new();
-    for remedy in check.steps.iter().filter_map(|step| step.remedy.as_deref()) {
+    let mut told: Vec<&Phrase> = Vec::new();
+    for remedy in check.steps.iter().filter_map(|step| step.remedy.as_ref()) {
         // Steps that fail alike are mended alike.
         if !told.contains(&remedy) {
             told.push(remedy);

@@ -6,7 +6,7 @@ use super::super::audit::{Change, store_value};
 use super::super::vacuum::preview_with;
 use super::super::{Actor, OpError, find_store, names, s3_settings};
 use super::view::shown;
-use super::{check_limits, store_error};
+use super::{check_limits, nothing_done};
 use crate::api::{ChangePreview, S3Settings, StoreChange, StoreView};
 use crate::app::App;
 use crate::domain::{BackendConfig, S3Config, Store, StoreName, Topology};
@@ -118,7 +118,7 @@ async fn check_reach(app: &App, old: &Store, new: &Store) -> Result<(), OpError>
     if !s3_settings::reaches_differently(before, after) {
         return Ok(());
     }
-    let out_of_reach = |e: StoreError| unchanged(old, &e);
+    let out_of_reach = |e: StoreError| unchanged(old, e);
     let backend = stores::open(&new.backend).map_err(out_of_reach)?;
     let found = backend.read_marker().await.map_err(out_of_reach)?;
     let ours = marker_of(app.catalogue.instance(), old);
@@ -142,19 +142,10 @@ fn changed_field(old: &S3Config, new: &S3Config) -> &'static str {
 }
 
 /// What the change would have led to: the store itself is as well as it was.
-fn unchanged(store: &Store, error: &StoreError) -> OpError {
-    let why = match error {
-        StoreError::Unavailable(why) => why.clone(),
-        other => other.to_string(),
-    };
-    let detail = format!(
-        "nothing was changed; with the new settings store {} cannot be used: {why}",
-        store.name
-    );
-    match store_error(&store.name, error) {
-        OpError::Store { kind, .. } => OpError::Store { kind, detail },
-        other => other,
-    }
+fn unchanged(store: &Store, error: StoreError) -> OpError {
+    let name = &store.name;
+    let what = format!("nothing was changed; with the new settings store {name} cannot be used");
+    nothing_done(&what, name, error)
 }
 
 fn not_there(store: &Store, s3: &S3Config, found: Option<&Marker>) -> OpError {

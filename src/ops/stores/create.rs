@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 use super::super::audit::{Change, store_value};
 use super::super::{Actor, OpError, blocking, s3_settings};
 use super::view::shown;
-use super::{check_limits, store_error, writable};
+use super::{check_limits, nothing_done, writable};
 use crate::api::{StoreCreate, StoreView};
 use crate::app::App;
 use crate::catalogue::{CatalogueError, Tx};
@@ -75,18 +75,9 @@ fn taken(name: &StoreName) -> OpError {
     OpError::refused("store-exists", detail).at("name")
 }
 
-/// Why a store could not be founded: what its place answered.
-fn not_made(name: &StoreName, error: &StoreError) -> OpError {
-    let why = match error {
-        StoreError::Unavailable(why) => why.clone(),
-        other => other.to_string(),
-    };
-    match store_error(name, error) {
-        OpError::Store { kind, .. } => {
-            OpError::Store { kind, detail: format!("store {name} was not made: {why}") }
-        }
-        other => other,
-    }
+/// Why a store could not be made: what its place answered.
+fn not_made(name: &StoreName, error: StoreError) -> OpError {
+    nothing_done(&format!("store {name} was not made"), name, error)
 }
 
 fn config(app: &App, request: &StoreCreate) -> Result<(BackendConfig, Option<LocalRoot>), OpError> {
@@ -195,7 +186,7 @@ impl LocalRoot {
         if self.exists {
             return Ok(());
         }
-        LocalStore::create(&self.path).await.map(drop).map_err(|e| not_made(name, &e))
+        LocalStore::create(&self.path).await.map(drop).map_err(|e| not_made(name, e))
     }
 
     /// Takes back an empty directory that was made for a store which did not come to be.
@@ -264,7 +255,7 @@ async fn occupy(
     place: &Place,
     also: fn(&mut Tx<'_>) -> Result<(), CatalogueError>,
 ) -> Result<StoreId, OpError> {
-    let backend = stores::open(&place.backend).map_err(|e| not_made(&place.name, &e))?;
+    let backend = stores::open(&place.backend).map_err(|e| not_made(&place.name, e))?;
     inspect(app, place, backend.as_ref()).await?;
     let id = app.catalogue.write(begin).await?;
     let store = Store {
@@ -303,7 +294,7 @@ fn clear(tx: &mut Tx<'_>) -> Result<(), CatalogueError> {
 
 /// Whether the location may be taken.
 async fn inspect(app: &App, place: &Place, backend: &dyn Backend) -> Result<(), OpError> {
-    let failed = |e| not_made(&place.name, &e);
+    let failed = |e| not_made(&place.name, e);
     let location = place.backend.location();
     let empty = match backend.read_marker().await.map_err(failed)? {
         None => backend.is_empty().await.map_err(failed)?,
@@ -352,7 +343,7 @@ async fn settle(
     backend: &dyn Backend,
     also: fn(&mut Tx<'_>) -> Result<(), CatalogueError>,
 ) -> Result<(), OpError> {
-    let failed = |e| not_made(&place.name, &e);
+    let failed = |e| not_made(&place.name, e);
     if place.adopt {
         adopt(app, store, backend).await?;
     }
@@ -384,7 +375,7 @@ async fn adopt(app: &App, store: &Store, backend: &dyn Backend) -> Result<(), Op
     let mut after = None;
     loop {
         let listed = backend.list(after.as_ref(), PAGE).await;
-        let page = listed.map_err(|e| not_made(&store.name, &e))?;
+        let page = listed.map_err(|e| not_made(&store.name, e))?;
         let (id, objects) = (store.id, page.objects);
         app.catalogue
             .write(move |tx| {

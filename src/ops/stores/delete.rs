@@ -17,6 +17,7 @@ use crate::domain::{
 };
 use crate::stores::Marker;
 use crate::transfer::marker_of;
+use crate::words;
 
 /// Rows dropped per commit.
 const BATCH: usize = 500;
@@ -174,7 +175,8 @@ fn way_out(topology: &Topology, store: &Store, links: &[&Link]) -> String {
 /// Deletions that are due are done now; others say when they will be.
 async fn finish_deletions(app: &App, store: &Store) -> Result<(), OpError> {
     let summary = app.transfer.reap_store(store.id).await?;
-    if let Some(problem) = summary.problem {
+    if let Some(problem) = &summary.problem {
+        let problem = words::diagnosis(problem, &store.name);
         return Err(OpError::Store {
             kind: "store-unavailable",
             detail: format!(

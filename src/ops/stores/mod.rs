@@ -17,30 +17,33 @@ pub use writable::obstacle;
 use std::sync::Arc;
 
 use super::{Actor, OpError, find_store};
-use crate::api::StoreCheck;
+use crate::api::{CheckStep, StoreCheck};
 use crate::app::App;
 use crate::domain::StoreName;
-use crate::stores::{StepSeen, StoreError};
+use crate::stores::{StepResult, StoreError};
 use crate::transfer::marker_of;
+use crate::words;
 
 /// Proves that a store works, with a probe object that is removed again.
 pub async fn check(app: &Arc<App>, actor: &Actor, name: &StoreName) -> Result<StoreCheck, OpError> {
     check_seen(app, actor, name, &|_| ()).await
 }
 
-/// The same for who wants to see each step as soon as it is over.
+/// Shows each step to `seen` as soon as it is over.
 pub async fn check_seen(
     app: &Arc<App>,
     actor: &Actor,
     name: &StoreName,
-    seen: StepSeen<'_>,
+    seen: &(dyn Fn(&CheckStep) + Send + Sync),
 ) -> Result<StoreCheck, OpError> {
     actor.require_instance_admin()?;
     let settings = app.catalogue.settings();
     let store = find_store(&settings.topology, name)?;
     let open = app.transfer.stores.get(store.id).map_err(|e| store_error(name, &e))?;
     let marker = marker_of(app.catalogue.instance(), store);
-    let steps = open.backend.check(Some(&marker), seen).await;
+    let said = |result: &StepResult| CheckStep::new(result, name);
+    let steps = open.backend.check(Some(&marker), &|result| seen(&said(result))).await;
+    let steps: Vec<CheckStep> = steps.iter().map(said).collect();
     app.transfer.stores.look(store.id).await;
     let ok = steps.iter().all(|s| s.ok);
     Ok(StoreCheck { store: name.clone(), ok, steps })
@@ -62,7 +65,19 @@ fn check_limits(soft: Option<u64>, max: Option<u64>) -> Result<(), OpError> {
 
 /// What a store answered, with its name.
 fn store_error(name: &StoreName, error: &StoreError) -> OpError {
-    let kind = match error {
+    let detail = format!("store {name}: {}", words::store_error(error, name));
+    OpError::Store { kind: kind(error), detail }
+}
+
+/// Why nothing was made or changed, as `what` says: what the place answered.
+fn nothing_done(what: &str, name: &StoreName, error: StoreError) -> OpError {
+    let kind = kind(&error);
+    let why = words::diagnosis(&error.into_diagnosis(), name);
+    OpError::Store { kind, detail: format!("{what}: {why}") }
+}
+
+fn kind(error: &StoreError) -> &'static str {
+    match error {
         StoreError::Unavailable(_) => "store-unavailable",
         StoreError::Full(_) => "store-full",
         StoreError::NotFound
@@ -70,6 +85,5 @@ fn store_error(name: &StoreName, error: &StoreError) -> OpError {
         | StoreError::Source(_)
         | StoreError::Archived
         | StoreError::Failed(_) => "store-failed",
-    };
-    OpError::Store { kind, detail: format!("store {name}: {error}") }
+    }
 }

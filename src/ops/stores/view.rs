@@ -7,11 +7,13 @@ use super::super::s3_settings;
 use super::super::tally::Tally;
 use super::super::warnings::{self, DiskFacts};
 use super::super::{Actor, OpError, blocking, find_store};
-use crate::api::{Health, StoreScope, StoreView};
+use crate::api::{Health, HealthWord, StoreScope, StoreView};
 use crate::app::App;
 use crate::catalogue::{self, Snapshot};
 use crate::domain::{ReplicaState, Store, StoreId, StoreName, Topology};
 use crate::maintenance::StoreForecast;
+use crate::transfer::HealthState;
+use crate::words;
 
 /// How long showing a store waits for its marker: until it is said to be silent. One that was seen ill
 /// is waited for less (`OpenStores::glimpse`).
@@ -111,7 +113,7 @@ fn view(app: &App, topology: &Topology, store: &Store) -> Result<StoreView, OpEr
         corrupt_files: count(ReplicaState::Corrupt).files,
         adopted_objects: snapshot.adopted_count(store.id)?,
         scopes: scopes(&snapshot, topology, store.id)?,
-        health: health(app, store.id),
+        health: health(app, store),
         s3: store.s3().map(s3_settings::view),
         warnings: warnings::of_store(store, facts),
     })
@@ -145,15 +147,19 @@ fn scopes(
     Ok(all)
 }
 
-pub(in crate::ops) fn health(app: &App, id: StoreId) -> Health {
-    match app.transfer.stores.get(id) {
+pub(in crate::ops) fn health(app: &App, store: &Store) -> Health {
+    let (state, since) = match app.transfer.stores.get(store.id) {
         Ok(open) => open.health(),
-        Err(error) => Health {
-            state: "unavailable".to_owned(),
-            problem: Some(error.to_string()),
-            since: None,
-        },
-    }
+        Err(error) => (HealthState::Unavailable(error.into()), None),
+    };
+    let word = match state {
+        HealthState::Unknown => HealthWord::Unknown,
+        HealthState::Ok => HealthWord::Ok,
+        HealthState::Unavailable(_) => HealthWord::Unavailable,
+        HealthState::Foreign(_) => HealthWord::Foreign,
+    };
+    let problem = state.problem().map(|found| words::diagnosis(found, &store.name));
+    Health { state: word, problem, since }
 }
 
 /// What warnings need to know about a local store's disk.

@@ -54,7 +54,7 @@ impl HttpBody for FileBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, StoreError>>> {
-        let wrong = |what: &str| Some(Err(StoreError::Failed(format!("the body is too {what}"))));
+        let wrong = |what: &str| Some(Err(StoreError::failed(format!("the body is too {what}"))));
         Poll::Ready(match std::task::ready!(self.stream.as_mut().poll_next(cx)) {
             Some(Ok(chunk)) => match self.remaining.checked_sub(chunk.len() as u64) {
                 Some(remaining) => {

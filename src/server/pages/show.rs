@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::api::{MoveAction, Outcome, Role};
-use crate::domain::{ByteSize, Timestamp};
+use crate::domain::{ByteSize, Change, StoreSetting, Target, Timestamp};
 use crate::words::{self, Phrase, Piece};
 
 /// A value, however many references templates put before it.
@@ -189,19 +189,33 @@ pub fn with_code(text: &str) -> String {
 }
 
 /// A phrase: settings by their fields, commands to be copied. Markup.
-#[expect(dead_code, reason = "the shapes of answers still carry texts")]
 pub fn phrase(phrase: &Phrase) -> String {
     let piece = |piece: &Piece| match piece {
         Piece::Text(text) => escape(text),
         Piece::Code(code) => format!("<code>{}</code>", escape(code)),
         Piece::StoreSetting(setting) => format!("<b>{}</b>", words::store_label(*setting)),
         Piece::LinkSetting(setting) => format!("<b>{}</b>", words::link_label(*setting)),
+        Piece::StoreChange(change) => field_change(change),
         Piece::Command(remedy) => {
             format!("<code class=\"command\">{}</code>", escape(&words::command(remedy)))
         }
         Piece::Force => "by force".to_owned(),
     };
     phrase.pieces().iter().map(piece).collect()
+}
+
+/// A field and what it should say. Markup.
+fn field_change(change: &Change<StoreSetting>) -> String {
+    let field = format!("<b>{}</b>", words::store_label(change.setting));
+    let value = match &change.to {
+        Target::Chosen => return field,
+        Target::Unset => "nothing".to_owned(),
+        Target::On => "on".to_owned(),
+        Target::Off => "off".to_owned(),
+        Target::Size(size) => exact(*size),
+        Target::Value(value) => format!("<code>{}</code>", escape(value)),
+    };
+    format!("{field} to {value}")
 }
 
 /// Text that cannot become markup.

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::{Disk, LOST_AND_FOUND, TEMP, is_absent, modified, trouble, unavailable};
+use super::{Disk, LOST_AND_FOUND, TEMP, disk_error, is_absent, modified, unavailable};
 use crate::domain::Digest;
 use crate::stores::names::{MARKER, parse_hex};
 use crate::stores::{Listed, Page, StoreError};
@@ -61,7 +61,7 @@ impl Disk {
             Ok(meta) => Ok(meta.is_file().then(|| (meta.len(), modified(&meta)))),
             // Gone with its volume is not the same as gone by a delete.
             Err(e) if is_absent(&e) => self.require_root().map(|()| None),
-            Err(e) => Err(trouble("looking at", path, &e)),
+            Err(e) => Err(disk_error("looking at", path, &e)),
         }
     }
 
@@ -90,13 +90,13 @@ impl Disk {
         match fs::read_dir(&self.temp) {
             Ok(entries) => {
                 for entry in entries {
-                    let path = entry.map_err(|e| trouble("reading", &self.temp, &e))?.path();
+                    let path = entry.map_err(|e| disk_error("reading", &self.temp, &e))?.path();
                     gone(fs::remove_file(&path), &path)?;
                 }
                 remove_if_empty(&self.temp)?;
             }
             Err(e) if is_absent(&e) => {}
-            Err(e) => return Err(trouble("reading", &self.temp, &e)),
+            Err(e) => return Err(disk_error("reading", &self.temp, &e)),
         }
         let marker = self.root.join(MARKER);
         gone(fs::remove_file(&marker), &marker)?;
@@ -152,7 +152,7 @@ fn remove_if_empty(path: &Path) -> Result<(), StoreError> {
 
 fn gone(result: io::Result<()>, path: &Path) -> Result<(), StoreError> {
     match result {
-        Err(e) if !is_absent(&e) => Err(trouble("removing", path, &e)),
+        Err(e) if !is_absent(&e) => Err(disk_error("removing", path, &e)),
         _ => Ok(()),
     }
 }

@@ -27,9 +27,9 @@ use rustix::io::Errno;
 use super::lane::{Lane, SILENCE};
 use super::names::{MARKER, object_name};
 use super::{
-    Backend, Body, ByteStream, CheckStep, Marker, ObjectStat, Page, StepSeen, StoreError, Stored,
+    Backend, Body, ByteStream, Marker, ObjectStat, Page, StepResult, StepSeen, StoreError, Stored,
 };
-use crate::domain::{Digest, Timestamp};
+use crate::domain::{Digest, DiskFault, StoreProblem, Timestamp};
 
 /// The name of the directory for unfinished files.
 const TEMP: &str = ".hayloft-tmp";
@@ -94,7 +94,7 @@ impl LocalStore {
         let store = Self::open(root);
         let make = |disk: &Disk| {
             let root = &disk.root;
-            fs::create_dir_all(root).map_err(|e| trouble("creating the directory", root, &e))?;
+            fs::create_dir_all(root).map_err(|e| disk_error("creating the directory", root, &e))?;
             disk.require_root()
         };
         store.ask(make).await?;
@@ -120,7 +120,15 @@ impl LocalStore {
     }
 }
 
+fn no_marker(location: String) -> StoreProblem {
+    StoreProblem::NoMarkerInDirectory { location }
+}
+
 impl Disk {
+    fn location(&self) -> String {
+        self.root.display().to_string()
+    }
+
     fn object_path(&self, digest: &Digest) -> PathBuf {
         self.root.join(object_name(digest))
     }
@@ -131,8 +139,8 @@ impl Disk {
         if meta.is_dir() {
             return Ok(());
         }
-        let root = self.root.display();
-        Err(StoreError::Unavailable(format!("{root} is not a directory; name one as the root")))
+        let path = self.root.display().to_string();
+        Err(StoreError::unavailable(StoreProblem::NotADirectory { path }))
     }
 
     fn read_marker(&self) -> Result<Option<Marker>, StoreError> {
@@ -145,8 +153,8 @@ impl Disk {
             Err(e) => return Err(unavailable("reading the marker", &path, &e)),
         };
         serde_json::from_slice(&bytes).map(Some).map_err(|e| {
-            let path = path.display();
-            StoreError::Unavailable(format!("the marker {path} cannot be understood: {e}"))
+            let (marker, error) = (path.display().to_string(), e.to_string());
+            StoreError::unavailable(StoreProblem::MarkerUnreadable { marker, error })
         })
     }
 
@@ -154,10 +162,7 @@ impl Disk {
     fn require_marker(&self) -> Result<(), StoreError> {
         match self.read_marker()? {
             Some(_) => Ok(()),
-            None => Err(StoreError::Unavailable(format!(
-                "{} has no marker {MARKER}: is the volume mounted?",
-                self.root.display()
-            ))),
+            None => Err(StoreError::unavailable(no_marker(self.location()))),
         }
     }
 
@@ -165,7 +170,7 @@ impl Disk {
     fn ensure_temp(&self) -> Result<(), StoreError> {
         match fs::DirBuilder::new().mode(0o700).create(&self.temp) {
             Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
-                Err(trouble("creating the temporary directory", &self.temp, &e))
+                Err(disk_error("creating the temporary directory", &self.temp, &e))
             }
             _ => Ok(()),
         }
@@ -177,9 +182,9 @@ impl Disk {
             Ok(meta) if meta.is_file() => {
                 Ok(Some(ObjectStat { size: meta.len(), modified: Some(modified(&meta)) }))
             }
-            Ok(_) => Err(StoreError::Failed(format!("{} is not a plain file", path.display()))),
+            Ok(_) => Err(StoreError::failed(format!("{} is not a plain file", path.display()))),
             Err(e) if is_absent(&e) => self.require_marker().map(|()| None),
-            Err(e) => Err(trouble("looking at", &path, &e)),
+            Err(e) => Err(disk_error("looking at", &path, &e)),
         }
     }
 
@@ -188,7 +193,7 @@ impl Disk {
         match fs::remove_file(&path) {
             Ok(()) => Ok(()),
             Err(e) if is_absent(&e) => self.require_marker(),
-            Err(e) => Err(trouble("deleting", &path, &e)),
+            Err(e) => Err(disk_error("deleting", &path, &e)),
         }
     }
 
@@ -316,7 +321,7 @@ impl Backend for LocalStore {
         }
     }
 
-    async fn check(&self, expected: Option<&Marker>, seen: StepSeen<'_>) -> Vec<CheckStep> {
+    async fn check(&self, expected: Option<&Marker>, seen: StepSeen<'_>) -> Vec<StepResult> {
         check::run(self, expected, seen).await
     }
 }
@@ -363,7 +368,12 @@ fn is_absent(error: &io::Error) -> bool {
 }
 
 fn unavailable(what: &str, path: &Path, error: &io::Error) -> StoreError {
-    StoreError::Unavailable(format!("{what} {}: {error}", path.display()))
+    StoreError::unavailable(disk_problem(what, path, error, DiskFault::Volume))
+}
+
+fn disk_problem(what: &str, path: &Path, error: &io::Error, fault: DiskFault) -> StoreProblem {
+    let (action, path, error) = (what.to_owned(), path.display().to_string(), error.to_string());
+    StoreProblem::Disk { action, path, error, fault }
 }
 
 /// Trouble with the device or the process as a whole that has no `ErrorKind` of its own.
@@ -371,15 +381,23 @@ const SYSTEM_WIDE: [Errno; 5] =
     [Errno::MFILE, Errno::NFILE, Errno::NODEV, Errno::NXIO, Errno::HOSTDOWN];
 
 /// Sorts an error of the operating system by meaning.
-fn trouble(what: &str, path: &Path, error: &io::Error) -> StoreError {
+fn disk_error(what: &str, path: &Path, error: &io::Error) -> StoreError {
+    let fault = fault(error);
+    let problem = disk_problem(what, path, error, fault);
+    match fault {
+        DiskFault::Volume => StoreError::unavailable(problem),
+        DiskFault::Full => StoreError::full(problem),
+        DiskFault::File => StoreError::failed(problem),
+    }
+}
+
+fn fault(error: &io::Error) -> DiskFault {
     use io::ErrorKind as Kind;
-    let text = format!("{what} {}: {error}", path.display());
     if error.raw_os_error().is_some_and(|n| SYSTEM_WIDE.iter().any(|e| e.raw_os_error() == n)) {
-        return StoreError::Unavailable(text);
+        return DiskFault::Volume;
     }
     match error.kind() {
-        Kind::StorageFull | Kind::QuotaExceeded => StoreError::Full(text),
-        // The whole file system, or our right to use it, not one file.
+        Kind::StorageFull | Kind::QuotaExceeded => DiskFault::Full,
         Kind::NotFound
         | Kind::NotADirectory
         | Kind::PermissionDenied
@@ -388,7 +406,7 @@ fn trouble(what: &str, path: &Path, error: &io::Error) -> StoreError {
         | Kind::HostUnreachable
         | Kind::NetworkUnreachable
         | Kind::TimedOut
-        | Kind::NotConnected => StoreError::Unavailable(text),
-        _ => StoreError::Failed(text),
+        | Kind::NotConnected => DiskFault::Volume,
+        _ => DiskFault::File,
     }
 }

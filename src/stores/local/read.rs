@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream;
 use rustix::buffer::spare_capacity;
 
-use super::{Disk, is_absent, trouble};
+use super::{Disk, disk_error, is_absent};
 use crate::domain::Digest;
 use crate::stores::lane::Lane;
 use crate::stores::{ByteStream, StoreError, clip};
@@ -46,11 +46,11 @@ impl Disk {
             Err(e) if is_absent(&e) => {
                 return self.require_marker().and(Err(StoreError::NotFound));
             }
-            Err(e) => return Err(trouble("opening", &path, &e)),
+            Err(e) => return Err(disk_error("opening", &path, &e)),
         };
-        let meta = file.metadata().map_err(|e| trouble("looking at", &path, &e))?;
+        let meta = file.metadata().map_err(|e| disk_error("looking at", &path, &e))?;
         if !meta.is_file() {
-            return Err(StoreError::Failed(format!("{} is not a plain file", path.display())));
+            return Err(StoreError::failed(format!("{} is not a plain file", path.display())));
         }
         let range = clip(range, meta.len())?;
         let reader = Reader { file: Arc::new(file), path: Arc::new(path), range };
@@ -86,10 +86,10 @@ impl Reader {
             match rustix::io::pread(&*self.file, spare_capacity(&mut buffer), offset) {
                 Ok(0) => {
                     let path = self.path.display();
-                    return Err(StoreError::Failed(format!("{path} ends at byte {offset}")));
+                    return Err(StoreError::failed(format!("{path} ends at byte {offset}")));
                 }
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(e) => return Err(trouble("reading", &self.path, &e.into())),
+                Err(e) => return Err(disk_error("reading", &self.path, &e.into())),
             }
         }
         // The allocator may have given more room than was asked for.

@@ -10,9 +10,9 @@ use bytes::Bytes;
 use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate};
 use tokio::sync::mpsc;
 
-use super::{Disk, LocalStore, TEMP, is_absent, modified, trouble, unavailable};
+use super::{Disk, LocalStore, TEMP, disk_error, is_absent, modified, unavailable};
 use crate::clock::Clock;
-use crate::domain::Digest;
+use crate::domain::{Digest, StoreProblem};
 use crate::stores::intake::{Intake, collect, next_chunk};
 use crate::stores::lane::{Lane, finished};
 use crate::stores::names::{MARKER, object_name};
@@ -80,10 +80,10 @@ impl TempFile {
         let path = disk.temp.join(format!("{:032x}", rand::random::<u128>()));
         let file = File::create_new(&path).map_err(|e| {
             if is_absent(&e) {
-                let root = disk.root.display();
-                StoreError::Unavailable(format!("{root} has no {TEMP}: is the volume mounted?"))
+                let (root, name) = (disk.location(), TEMP.to_owned());
+                StoreError::unavailable(StoreProblem::NoTemporaryDirectory { root, name })
             } else {
-                trouble("creating", &path, &e)
+                disk_error("creating", &path, &e)
             }
         })?;
         Ok(Self { file, path, published: false })
@@ -95,16 +95,16 @@ impl TempFile {
         match fallocate(&self.file, FallocateFlags::empty(), 0, size) {
             // File systems that cannot preallocate are still stores.
             Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(()),
-            Err(e) => Err(trouble("making room in", &self.path, &e.into())),
+            Err(e) => Err(disk_error("making room in", &self.path, &e.into())),
         }
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        self.file.write_all(bytes).map_err(|e| trouble("writing", &self.path, &e))
+        self.file.write_all(bytes).map_err(|e| disk_error("writing", &self.path, &e))
     }
 
     fn sync(&self) -> Result<(), StoreError> {
-        self.file.sync_data().map_err(|e| trouble("syncing", &self.path, &e))
+        self.file.sync_data().map_err(|e| disk_error("syncing", &self.path, &e))
     }
 }
 
@@ -180,7 +180,7 @@ impl Disk {
         }
         let mut temp = TempFile::create(self)?;
         let copied = io::copy(&mut file, &mut temp.file)
-            .map_err(|e| trouble("copying into", &temp.path, &e))?;
+            .map_err(|e| disk_error("copying into", &temp.path, &e))?;
         if copied != size {
             return Err(StoreError::Source(format!("{} shrank while read", path.display())));
         }
@@ -195,7 +195,7 @@ impl Disk {
                 Ok(())
             }
             Err(Unpublished::Failed(e)) => Err(e),
-            Err(Unpublished::OtherDevice) => Err(StoreError::Unavailable(format!(
+            Err(Unpublished::OtherDevice) => Err(StoreError::unavailable(format!(
                 "{} and its {TEMP} are on different file systems",
                 self.root.display()
             ))),
@@ -220,7 +220,7 @@ impl Disk {
             Err(e) if e.kind() == io::ErrorKind::CrossesDevices => {
                 return Err(Unpublished::OtherDevice);
             }
-            Err(e) => return Err(trouble("renaming to", &to, &e).into()),
+            Err(e) => return Err(disk_error("renaming to", &to, &e).into()),
         }
         if !known {
             // After the rename, so that one journal commit carries all of them.
@@ -237,7 +237,7 @@ impl Disk {
             let path = self.root.join(directory);
             match fs::create_dir(&path) {
                 Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
-                    return Err(trouble("creating the directory", &path, &e));
+                    return Err(disk_error("creating the directory", &path, &e));
                 }
                 _ => {}
             }
@@ -249,13 +249,13 @@ impl Disk {
         self.require_root()?;
         self.ensure_temp()?;
         let mut text = serde_json::to_vec_pretty(marker)
-            .map_err(|e| StoreError::Failed(format!("encoding the marker: {e}")))?;
+            .map_err(|e| StoreError::failed(format!("encoding the marker: {e}")))?;
         text.push(b'\n');
         let mut temp = TempFile::create(self)?;
         temp.write(&text)?;
         temp.sync()?;
         let to = self.root.join(MARKER);
-        fs::rename(&temp.path, &to).map_err(|e| trouble("renaming to", &to, &e))?;
+        fs::rename(&temp.path, &to).map_err(|e| disk_error("renaming to", &to, &e))?;
         temp.published = true;
         sync_directory(&self.root)
     }
@@ -277,7 +277,7 @@ impl Disk {
             match fs::remove_file(&path) {
                 Ok(()) => removed += 1,
                 Err(e) if is_absent(&e) => {}
-                Err(e) => return Err(trouble("deleting", &path, &e)),
+                Err(e) => return Err(disk_error("deleting", &path, &e)),
             }
         }
         Ok(removed)
@@ -296,7 +296,7 @@ impl Disk {
                 }
                 Ok(_) => {}
                 Err(e) if is_absent(&e) => {}
-                Err(e) => return Err(trouble("looking at", &entry.path(), &e)),
+                Err(e) => return Err(disk_error("looking at", &entry.path(), &e)),
             }
         }
         Ok(old)
@@ -318,7 +318,7 @@ impl From<StoreError> for Unpublished {
 pub(super) fn sync_directory(path: &Path) -> Result<(), StoreError> {
     File::open(path)
         .and_then(|directory| directory.sync_all())
-        .map_err(|e| trouble("syncing the directory", path, &e))
+        .map_err(|e| disk_error("syncing the directory", path, &e))
 }
 
 /// Starts write-back of a range without waiting for it. On Linux `DONTNEED` begins asynchronous

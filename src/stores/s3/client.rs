@@ -12,9 +12,10 @@ use reqwest::{Method, Response, Url};
 use rustix::buffer::spare_capacity;
 
 use super::budget::Share;
+use super::diagnosis::{Access, Asked, CallError, Kind};
 use super::place::Place;
 use super::sign::{Signer, hex};
-use super::trouble::{Asked, Doing, Kind, Trouble};
+use crate::domain::S3Permission;
 use crate::stores::StoreError;
 use crate::stores::calls::{Calls, S3Operation};
 
@@ -157,13 +158,13 @@ impl<'a> Call<'a> {
         Self { key: None, query, ..Self::on_key(Method::GET, "") }
     }
 
-    fn doing(&self) -> Doing {
-        match (&self.method, self.key) {
-            (_, None) => Doing::List,
-            (&Method::GET | &Method::HEAD, Some(_)) => Doing::Read,
-            (&Method::DELETE, Some(_)) => Doing::Delete,
-            _ => Doing::Write,
-        }
+    fn access(&self) -> Access {
+        Access::With(match (&self.method, self.key) {
+            (_, None) => S3Permission::List,
+            (&Method::GET | &Method::HEAD, Some(_)) => S3Permission::Read,
+            (&Method::DELETE, Some(_)) => S3Permission::Delete,
+            _ => S3Permission::Write,
+        })
     }
 
     fn operation(&self) -> S3Operation {
@@ -207,7 +208,7 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("hayloft/", env!("CARGO_PKG_VERSION")))
             .build()
-            .map_err(|e| StoreError::Unavailable(format!("no HTTP client: {e}")))?;
+            .map_err(|e| StoreError::unavailable(format!("no HTTP client: {e}")))?;
         Ok(Self { http, signer, place, prefix: prefix.to_owned(), calls: Arc::default() })
     }
 
@@ -228,33 +229,34 @@ impl Client {
     }
 
     /// The settings that a refusal is held against.
-    pub(super) fn asked(&self, doing: Doing) -> Asked<'_> {
+    pub(super) fn asked(&self, access: Access) -> Asked<'_> {
         let (region, key_id) = (self.signer.region(), self.signer.key_id());
-        Asked { doing, base: self.place.base(), region, key_id }
+        let now = self.signer.clock().now();
+        Asked { access, base: self.place.base(), region, key_id, now }
     }
 
     /// Sends a call, again after failures that pass, and returns the answer of status 2xx.
-    pub(super) async fn send(&self, call: &Call<'_>) -> Result<Response, Trouble> {
+    pub(super) async fn send(&self, call: &Call<'_>) -> Result<Response, CallError> {
         let url = match call.key {
             Some(key) => self.place.object(key, call.query)?,
             None => self.place.bucket(call.query)?,
         };
         let mut attempt = 1;
         loop {
-            let trouble = match self.attempt(call, &url).await {
+            let error = match self.attempt(call, &url).await {
                 Ok(response) => return Ok(response),
-                Err(trouble) => trouble,
+                Err(error) => error,
             };
-            let most = if trouble.stalled { STALLED_ATTEMPTS } else { ATTEMPTS };
-            if !trouble.passing || attempt >= most {
-                return Err(self.explained(call, trouble).await);
+            let most = if error.stalled { STALLED_ATTEMPTS } else { ATTEMPTS };
+            if !error.passing || attempt >= most {
+                return Err(self.explained(call, error).await);
             }
-            pause(attempt, trouble.retry_after).await;
+            pause(attempt, error.retry_after).await;
             attempt += 1;
         }
     }
 
-    async fn attempt(&self, call: &Call<'_>, url: &Url) -> Result<Response, Trouble> {
+    async fn attempt(&self, call: &Call<'_>, url: &Url) -> Result<Response, CallError> {
         let response = self.exchange(call, url).await?;
         let status = response.status();
         if status.is_success() {
@@ -263,10 +265,10 @@ impl Client {
         let headers = response.headers().clone();
         // The refusal stands whether or not its explanation arrives.
         let body = read_text(response, 64 << 10, call.patience).await.unwrap_or_default();
-        Err(Trouble::refusal(&self.asked(call.doing()), status, &headers, &body))
+        Err(CallError::refusal(&self.asked(call.access()), status, &headers, &body))
     }
 
-    async fn exchange(&self, call: &Call<'_>, url: &Url) -> Result<Response, Trouble> {
+    async fn exchange(&self, call: &Call<'_>, url: &Url) -> Result<Response, CallError> {
         let mut headers = call.headers.clone();
         let digest = call.payload.sha256().map(|d| hex(d));
         let digest = digest.as_deref().unwrap_or(EMPTY_SHA256);
@@ -274,11 +276,7 @@ impl Client {
         if let Some(range) = call.range.as_deref() {
             // Without it the provider would send the whole object.
             let value = HeaderValue::from_str(range).map_err(|e| {
-                Trouble::new(
-                    Kind::Object,
-                    format!("the range {range} cannot be asked for: {e}"),
-                    "",
-                )
+                CallError::object(format!("the range {range} cannot be asked for: {e}"))
             })?;
             headers.insert(RANGE, value);
         }
@@ -309,7 +307,7 @@ impl Client {
         url: &Url,
         headers: HeaderMap,
         progress: &Arc<AtomicU64>,
-    ) -> Result<Response, Trouble> {
+    ) -> Result<Response, CallError> {
         let mut request = reqwest::Request::new(call.method.clone(), url.clone());
         *request.headers_mut() = headers;
         if !matches!(call.payload, Payload::Empty) {
@@ -319,28 +317,29 @@ impl Client {
         loop {
             let before = progress.load(Ordering::Relaxed);
             match tokio::time::timeout(call.patience, &mut exchange).await {
-                Ok(answer) => return answer.map_err(Trouble::transport),
+                Ok(answer) => return answer.map_err(CallError::transport),
                 Err(_) if progress.load(Ordering::Relaxed) != before => {}
-                Err(_) => return Err(Trouble::stalled(call.patience)),
+                Err(_) => return Err(CallError::stalled(call.patience)),
             }
         }
     }
 
     /// Reads a presigned URL, without our key.
-    pub(super) async fn fetch(&self, url: &str) -> Result<Response, Trouble> {
+    pub(super) async fn fetch(&self, url: &str) -> Result<Response, CallError> {
         let begun = Instant::now();
         let sent = tokio::time::timeout(PATIENCE, self.http.get(url).send()).await;
         let status = sent.as_ref().ok().and_then(|sent| sent.as_ref().ok());
         let status = status.map(|answer| answer.status().as_u16());
         self.calls.ended(S3Operation::GetObject, status, begun.elapsed());
-        let response = sent.map_err(|_| Trouble::stalled(PATIENCE))?.map_err(Trouble::transport)?;
+        let response =
+            sent.map_err(|_| CallError::stalled(PATIENCE))?.map_err(CallError::transport)?;
         let response = self.watched(response);
         let (status, headers) = (response.status(), response.headers().clone());
         if status.is_success() {
             return Ok(response);
         }
         let body = read_text(response, 64 << 10, PATIENCE).await.unwrap_or_default();
-        Err(Trouble::refusal(&self.asked(Doing::Presigned), status, &headers, &body))
+        Err(CallError::refusal(&self.asked(Access::Presigned), status, &headers, &body))
     }
 
     /// Whether anything answers at `url`, without our key.
@@ -349,26 +348,26 @@ impl Client {
     }
 
     /// The headers of any answer, also of a refusal: for the provider's clock.
-    pub(super) async fn ping(&self) -> Result<HeaderMap, Trouble> {
+    pub(super) async fn ping(&self) -> Result<HeaderMap, CallError> {
         let call = Call::on_bucket(&[("list-type", "2"), ("max-keys", "1")]);
         let url = self.place.bucket(call.query)?;
         Ok(self.exchange(&call, &url).await?.headers().clone())
     }
 
     /// Refusals of HEAD have no body: a listing of one key says why.
-    async fn explained(&self, call: &Call<'_>, trouble: Trouble) -> Trouble {
+    async fn explained(&self, call: &Call<'_>, error: CallError) -> CallError {
         let mute = call.method == Method::HEAD
-            && !trouble.passing
-            && matches!(trouble.kind, Kind::StoreWide | Kind::Object);
+            && !error.passing
+            && matches!(error.kind, Kind::StoreWide | Kind::Object);
         if !mute {
-            return trouble;
+            return error;
         }
         let query = [("list-type", "2"), ("max-keys", "1"), ("prefix", self.prefix.as_str())];
         let asked = match self.place.bucket(&query) {
             Ok(url) => self.attempt(&Call::on_bucket(&query), &url).await.map(drop),
             Err(e) => Err(e),
         };
-        asked.err().filter(|e| e.kind == Kind::StoreWide).unwrap_or(trouble)
+        asked.err().filter(|e| e.kind == Kind::StoreWide).unwrap_or(error)
     }
 }
 
@@ -383,7 +382,7 @@ pub(super) async fn pause(attempt: u32, asked: Option<Duration>) {
 pub(super) async fn next_piece(
     response: &mut Response,
     patience: Duration,
-) -> Result<Option<Bytes>, Trouble> {
+) -> Result<Option<Bytes>, CallError> {
     match tokio::time::timeout(patience, response.chunk()).await {
         Ok(Ok(piece)) => {
             if let (Some(piece), Some(calls)) = (&piece, response.extensions().get::<Arc<Calls>>())
@@ -392,8 +391,8 @@ pub(super) async fn next_piece(
             }
             Ok(piece)
         }
-        Ok(Err(error)) => Err(Trouble::transport(error)),
-        Err(_) => Err(Trouble::stalled(patience)),
+        Ok(Err(error)) => Err(CallError::transport(error)),
+        Err(_) => Err(CallError::stalled(patience)),
     }
 }
 
@@ -402,11 +401,11 @@ pub(super) async fn read_text(
     mut response: Response,
     most: usize,
     patience: Duration,
-) -> Result<String, Trouble> {
+) -> Result<String, CallError> {
     let mut text = BytesMut::new();
     while let Some(piece) = next_piece(&mut response, patience).await? {
         if text.len() + piece.len() > most {
-            return Err(Trouble::new(Kind::Object, format!("the answer exceeds {most} bytes"), ""));
+            return Err(CallError::object(format!("the answer exceeds {most} bytes")));
         }
         text.extend_from_slice(&piece);
     }

@@ -9,10 +9,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::S3Store;
 use super::client::{Call, PATIENCE, Payload, read_text};
-use super::trouble::{Kind, Trouble};
+use super::diagnosis::{CallError, Kind};
 use super::upload::STORAGE_CLASS;
-use crate::domain::{Digest, Timestamp};
-use crate::stores::names::{MARKER, object_name, parse_object_name};
+use crate::domain::{Digest, StoreProblem, Timestamp};
+use crate::stores::names::{object_name, parse_object_name};
 use crate::stores::{Listed, Marker, ObjectStat, Page};
 
 /// 1000 keys of 1 KiB, each three times as long when encoded, and their surroundings.
@@ -53,7 +53,7 @@ pub(super) struct ListedKey {
 
 impl S3Store {
     /// `None` for 404, which does not yet say that the bucket is there: see `require_marker`.
-    pub(super) async fn head(&self, key: &str) -> Result<Option<Head>, Trouble> {
+    pub(super) async fn head(&self, key: &str) -> Result<Option<Head>, CallError> {
         let response = match self.client.send(&Call::on_key(Method::HEAD, key)).await {
             Ok(response) => response,
             Err(t) if t.kind == Kind::Absent => return Ok(None),
@@ -62,7 +62,7 @@ impl S3Store {
         let headers = response.headers().clone();
         let size = header(&headers, CONTENT_LENGTH.as_str()).and_then(|v| v.parse().ok());
         let Some(size) = size else {
-            return Err(Trouble::new(Kind::Object, "the provider's HEAD names no size", ""));
+            return Err(CallError::object("the provider's HEAD names no size"));
         };
         let modified = header(&headers, "last-modified").and_then(Timestamp::from_http_date);
         let stat = ObjectStat { size, modified };
@@ -70,19 +70,16 @@ impl S3Store {
     }
 
     /// `Ok` when the marker is there, so that an absent key is really absent.
-    pub(super) async fn require_marker(&self) -> Result<(), Trouble> {
+    pub(super) async fn require_marker(&self) -> Result<(), CallError> {
         if self.head(&self.marker_key()).await?.is_some() {
             return Ok(());
         }
         // Tells a bucket that is not there from one that was emptied.
         self.list_keys("", 1).await?;
-        let problem = format!("{} has no marker {MARKER}", self.location);
-        let remedy = "check bucket and prefix; if it was emptied on purpose, run `hayloft store \
-                      reconcile`";
-        Err(Trouble::new(Kind::StoreWide, problem, remedy))
+        Err(CallError::wide(no_marker(self.location.to_string())))
     }
 
-    pub(super) async fn delete_key(&self, key: &str) -> Result<(), Trouble> {
+    pub(super) async fn delete_key(&self, key: &str) -> Result<(), CallError> {
         match self.client.send(&Call::on_key(Method::DELETE, key)).await {
             Ok(_) => Ok(()),
             // Providers answer 204 here; a 404 may be the bucket's.
@@ -96,7 +93,7 @@ impl S3Store {
         &self,
         start_after: &str,
         limit: usize,
-    ) -> Result<Listing, Trouble> {
+    ) -> Result<Listing, CallError> {
         let limit = limit.clamp(1, 1000).to_string();
         let mut query = vec![
             ("encoding-type", "url"),
@@ -109,7 +106,7 @@ impl S3Store {
         }
         let response = self.client.send(&Call::on_bucket(&query)).await?;
         let text = read_text(response, LISTING_BYTES, PATIENCE).await?;
-        let mut listing: Listing = parse(&text, "ListBucketResult")?;
+        let mut listing: Listing = self.parse(&text, "ListBucketResult")?;
         if listing.encoding.as_deref() == Some("url") {
             for object in &mut listing.contents {
                 // Form encoding: a space may come as `+`, a plus sign comes as %2B.
@@ -124,7 +121,7 @@ impl S3Store {
         &self,
         after: Option<&Digest>,
         limit: usize,
-    ) -> Result<Page, Trouble> {
+    ) -> Result<Page, CallError> {
         let limit = limit.clamp(1, 1000);
         let prefix = self.client.prefix();
         let mut page = Page::default();
@@ -145,21 +142,21 @@ impl S3Store {
             match last.filter(|k| listing.truncated && *k < format!("{prefix}g")) {
                 Some(last) if last > start => start = last,
                 Some(_) => {
-                    return Err(Trouble::new(Kind::Object, "the provider lists in circles", ""));
+                    return Err(CallError::object("the provider lists in circles"));
                 }
                 None => return Ok(page),
             }
         }
     }
 
-    pub(super) async fn fetch_marker(&self) -> Result<Option<Marker>, Trouble> {
+    pub(super) async fn fetch_marker(&self) -> Result<Option<Marker>, CallError> {
         match self.look_for_marker().await {
-            Err(trouble) => Err(self.explain(trouble).await),
+            Err(error) => Err(self.explain(error).await),
             found => found,
         }
     }
 
-    async fn look_for_marker(&self) -> Result<Option<Marker>, Trouble> {
+    async fn look_for_marker(&self) -> Result<Option<Marker>, CallError> {
         let key = self.marker_key();
         let Some(head) = self.head(&key).await? else {
             return self.list_keys("", 1).await.map(|_| None);
@@ -172,17 +169,17 @@ impl S3Store {
         let response = self.client.send(&call).await?;
         let text = read_text(response, MARKER_BYTES, PATIENCE).await?;
         if !text.trim_start().starts_with('{') {
-            return Err(no_s3("the marker is no JSON"));
+            return Err(self.no_s3("the marker is no JSON"));
         }
         serde_json::from_str(&text).map(Some).map_err(|e| {
-            let problem = format!("the marker {key} cannot be understood: {e}");
-            Trouble::new(Kind::StoreWide, problem, "see who else uses this location")
+            let (marker, error) = (key, e.to_string());
+            CallError::wide(StoreProblem::MarkerUnreadable { marker, error })
         })
     }
 
-    pub(super) async fn store_marker(&self, marker: &Marker) -> Result<(), Trouble> {
+    pub(super) async fn store_marker(&self, marker: &Marker) -> Result<(), CallError> {
         let mut text = serde_json::to_string_pretty(marker)
-            .map_err(|e| Trouble::new(Kind::Object, format!("encoding the marker: {e}"), ""))?;
+            .map_err(|e| CallError::object(format!("encoding the marker: {e}")))?;
         text.push('\n');
         let key = self.marker_key();
         let bytes = Bytes::from(text);
@@ -237,31 +234,34 @@ pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> 
     headers.get(name)?.to_str().ok()
 }
 
-/// Reads an XML answer whose root element is `root`: the page of a captive portal, say, is not an
-/// empty listing.
-pub(super) fn parse<'a, T: Deserialize<'a>>(text: &'a str, root: &str) -> Result<T, Trouble> {
-    if text.contains("<ListAllMyBucketsResult") {
-        let problem = "the endpoint does not know buckets by host name";
-        return Err(Trouble::wide(
-            problem,
-            "say --path-style, so that the bucket is named in the path",
-        )
-        .known_by("it answered with the list of all buckets"));
+impl S3Store {
+    /// Reads an XML answer whose root element is `root`: the page of a captive portal, say, is not an
+    /// empty listing.
+    pub(super) fn parse<'a, T: Deserialize<'a>>(
+        &self,
+        text: &'a str,
+        root: &str,
+    ) -> Result<T, CallError> {
+        if text.contains("<ListAllMyBucketsResult") {
+            return Err(CallError::wide(StoreProblem::BucketHostIgnored)
+                .known_by("it answered with the list of all buckets"));
+        }
+        let parsed = if text.contains(&format!("<{root}")) {
+            quick_xml::de::from_str(text).map_err(|e| e.to_string())
+        } else {
+            Err(format!("no {root}"))
+        };
+        parsed.map_err(|e| self.no_s3(&format!("the answer cannot be understood: {e}")))
     }
-    let parsed = if text.contains(&format!("<{root}")) {
-        quick_xml::de::from_str(text).map_err(|e| e.to_string())
-    } else {
-        Err(format!("no {root}"))
-    };
-    parsed.map_err(|e| no_s3(&format!("the answer cannot be understood: {e}")))
+
+    fn no_s3(&self, evidence: &str) -> CallError {
+        let at = self.client.place().base().to_owned();
+        CallError::wide(StoreProblem::NotS3 { at }).known_by(evidence)
+    }
 }
 
-fn no_s3(evidence: &str) -> Trouble {
-    Trouble::wide(
-        "the endpoint is wrong: it answers, but not as an S3 service",
-        "correct host, port and path of --endpoint",
-    )
-    .known_by(evidence)
+pub(super) fn no_marker(location: String) -> StoreProblem {
+    StoreProblem::NoMarkerInBucket { location }
 }
 
 #[cfg(test)]

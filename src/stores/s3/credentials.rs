@@ -2,11 +2,11 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::domain::Credentials;
+use crate::domain::{Credentials, CredentialsFault, StoreProblem};
 use crate::stores::StoreError;
 
 /// An access key. Has no `Debug`, so that it cannot be printed by accident.
@@ -32,9 +32,8 @@ pub(super) fn resolve(credentials: &Credentials) -> Result<AccessKey, StoreError
 
 fn from_env() -> Result<AccessKey, StoreError> {
     let read = |name: &str| {
-        std::env::var(name).ok().filter(|v| !v.is_empty()).ok_or_else(|| {
-            StoreError::Unavailable(format!("{name} is not set in the environment of the server"))
-        })
+        let set = std::env::var(name).ok().filter(|v| !v.is_empty());
+        set.ok_or_else(|| missing(name.to_owned(), CredentialsFault::NotInEnvironment))
     };
     Ok(AccessKey {
         id: read("AWS_ACCESS_KEY_ID")?,
@@ -44,49 +43,44 @@ fn from_env() -> Result<AccessKey, StoreError> {
 }
 
 fn from_file(path: &Path) -> Result<AccessKey, StoreError> {
-    let shown = path.display();
-    let fail = |why: String| StoreError::Unavailable(format!("credentials file {shown}: {why}"));
-    let mode = fs::metadata(path).map_err(|e| fail(e.to_string()))?.permissions().mode();
+    let fail = |fault| missing(format!("the credentials file {}", path.display()), fault);
+    let unreadable = |e: io::Error| fail(CredentialsFault::Unreadable(e.to_string()));
+    let mode = fs::metadata(path).map_err(unreadable)?.permissions().mode();
     if mode & 0o077 != 0 && !is_systemd_credential(path) {
-        return Err(fail(format!(
-            "others may read it (mode {:o}); run chmod 600 on it",
-            mode & 0o777
-        )));
+        let (path, mode) = (path.display().to_string(), mode & 0o777);
+        return Err(fail(CredentialsFault::OpenToOthers { path, mode }));
     }
-    let text = fs::read_to_string(path).map_err(|e| fail(e.to_string()))?;
-    parse(&text).map_err(|missing| fail(format!("it has no line `{missing} = …`")))
+    let text = fs::read_to_string(path).map_err(unreadable)?;
+    parse(&text).map_err(|line| fail(CredentialsFault::LacksLine(line.to_owned())))
 }
 
 /// Reads a credential of the service (`LoadCredential=` of its unit).
 fn from_systemd(name: &str, directory: Option<OsString>) -> Result<AccessKey, StoreError> {
-    let fail = |why: String| StoreError::Unavailable(format!("systemd credential {name}: {why}"));
+    let fail = |fault| missing(format!("the systemd credential {name}"), fault);
     let Some(directory) = directory.map(PathBuf::from) else {
-        return Err(fail("this process got none from systemd: start it as the service".to_owned()));
+        return Err(fail(CredentialsFault::NoService));
     };
     let text = match fs::read_to_string(directory.join(name)) {
         Ok(text) => text,
         Err(e) if e.kind() == ErrorKind::NotFound => {
-            return Err(fail(format!(
-                "the service was started without it, {}. Put the key into a file in /etc/hayloft/credentials (aws there is \
-                 s3_aws here) or add a LoadCredential= to the unit, and restart the service",
-                listed(&directory)
-            )));
+            return Err(fail(CredentialsFault::NotGiven { others: listed(&directory) }));
         }
-        Err(e) => return Err(fail(e.to_string())),
+        Err(e) => return Err(fail(CredentialsFault::Unreadable(e.to_string()))),
     };
-    parse(&text).map_err(|missing| fail(format!("it has no line `{missing} = …`")))
+    parse(&text).map_err(|line| fail(CredentialsFault::LacksLine(line.to_owned())))
 }
 
-/// The names of all credentials there, for a message.
-fn listed(directory: &Path) -> String {
+fn missing(place: String, fault: CredentialsFault) -> StoreError {
+    StoreError::unavailable(StoreProblem::NoCredentials { place, fault })
+}
+
+/// The names of all credentials there.
+fn listed(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    let mut names: Vec<_> = entries.map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+    let mut names: Vec<String> =
+        entries.map(|e| e.file_name().to_string_lossy().into_owned()).collect();
     names.sort();
-    if names.is_empty() {
-        "or any other".to_owned()
-    } else {
-        format!("but with {}", names.join(", "))
-    }
+    names
 }
 
 /// systemd guards its credentials by an ACL that shows as group bits.
@@ -155,9 +149,9 @@ mod tests {
         let here = || Some(dir.path().as_os_str().to_owned());
         assert!(from_systemd("s3_aws", here()).is_ok());
         let error = from_systemd("aws", here()).err().expect("not there").to_string();
-        assert!(error.contains("but with s3_aws") && !error.contains("geheim"), "{error}");
+        assert!(error.contains("with s3_aws only") && !error.contains("geheim"), "{error}");
         let error = from_systemd("s3_aws", None).err().expect("no service").to_string();
-        assert!(error.contains("start it as the service"), "{error}");
+        assert!(error.contains("no credentials"), "{error}");
     }
 
     #[test]
@@ -167,7 +161,7 @@ mod tests {
         fs::write(&path, "access_key_id=A\nsecret_access_key=geheim\n").expect("written");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("set");
         let error = from_file(&path).err().expect("refused").to_string();
-        assert!(error.contains("chmod 600") && !error.contains("geheim"), "{error}");
+        assert!(error.contains("mode 644") && !error.contains("geheim"), "{error}");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("set");
         assert!(from_file(&path).is_ok());
     }

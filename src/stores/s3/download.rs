@@ -11,7 +11,7 @@ use reqwest::{Method, Response, StatusCode};
 use super::S3Store;
 use super::client::{Call, Client, PATIENCE, next_piece, pause};
 use super::control::header;
-use super::trouble::{Kind, Trouble};
+use super::diagnosis::{CallError, Kind};
 use crate::domain::Digest;
 use crate::stores::{ByteStream, StoreError, clip};
 
@@ -32,17 +32,17 @@ impl S3Store {
             Some(range) => Some(self.open_range(&key, range).await),
             None => Some(open(&self.client, &key, None).await),
         };
-        let trouble = match opened {
+        let error = match opened {
             Some(Ok(body)) => {
                 // A provider cuts the range where the object ends.
                 let size = body.end.unwrap_or(u64::MAX);
                 clip(range, size)?;
                 return Ok(body.stream());
             }
-            Some(Err(trouble)) => trouble,
-            None => Trouble::new(Kind::Range, "the range is empty", ""),
+            Some(Err(error)) => error,
+            None => CallError::new(Kind::Range, "the range is empty"),
         };
-        match trouble.kind {
+        match error.kind {
             Kind::Absent => {
                 self.require_marker().await?;
                 Err(StoreError::NotFound)
@@ -54,13 +54,13 @@ impl S3Store {
                     return Err(StoreError::NotFound);
                 };
                 let rest = clip(range, head.stat.size)?;
-                if rest.is_empty() { Ok(Box::pin(stream::empty())) } else { Err(trouble.into()) }
+                if rest.is_empty() { Ok(Box::pin(stream::empty())) } else { Err(error.into()) }
             }
-            _ => Err(trouble.into()),
+            _ => Err(error.into()),
         }
     }
 
-    async fn open_range(&self, key: &str, range: &Range<u64>) -> Result<Download, Trouble> {
+    async fn open_range(&self, key: &str, range: &Range<u64>) -> Result<Download, CallError> {
         open(&self.client, key, Some(range.clone())).await
     }
 }
@@ -81,7 +81,7 @@ async fn open(
     client: &Arc<Client>,
     key: &str,
     range: Option<Range<u64>>,
-) -> Result<Download, Trouble> {
+) -> Result<Download, CallError> {
     let mut call = Call::on_key(Method::GET, key);
     call.range = range.as_ref().map(|r| format!("bytes={}-{}", r.start, r.end - 1));
     let response = client.send(&call).await?;
@@ -98,8 +98,11 @@ async fn open(
 }
 
 /// Which bytes of the object the answer carries; an error when they are not those asked for.
-fn extent(response: &Response, range: Option<&Range<u64>>) -> Result<(u64, Option<u64>), Trouble> {
-    let wrong = |what: &str| Err(Trouble::new(Kind::Object, what, ""));
+fn extent(
+    response: &Response,
+    range: Option<&Range<u64>>,
+) -> Result<(u64, Option<u64>), CallError> {
+    let wrong = |what: &str| Err(CallError::object(what));
     let length: Option<u64> =
         header(response.headers(), CONTENT_LENGTH.as_str()).and_then(|v| v.parse().ok());
     match (response.status(), range) {
@@ -146,25 +149,25 @@ impl Download {
             match download.next().await {
                 Ok(Some(bytes)) => Some((Ok(bytes), Some(download))),
                 Ok(None) => None,
-                Err(trouble) => Some((Err(trouble.into()), None)),
+                Err(error) => Some((Err(error.into()), None)),
             }
         }))
     }
 
     /// The next bytes; continues on a new connection where the last one broke.
-    async fn next(&mut self) -> Result<Option<Bytes>, Trouble> {
+    async fn next(&mut self) -> Result<Option<Bytes>, CallError> {
         loop {
-            let trouble = match next_piece(&mut self.response, PATIENCE).await {
+            let error = match next_piece(&mut self.response, PATIENCE).await {
                 Ok(Some(bytes)) => return self.account(bytes).map(Some),
                 Ok(None) if self.end.is_none_or(|end| end == self.offset) => return Ok(None),
-                Ok(None) => Trouble::new(Kind::StoreWide, "the body ended early", ""),
-                Err(trouble) => trouble,
+                Ok(None) => CallError::wide("the body ended early"),
+                Err(error) => error,
             };
-            self.resume(trouble).await?;
+            self.resume(error).await?;
         }
     }
 
-    fn account(&mut self, bytes: Bytes) -> Result<Bytes, Trouble> {
+    fn account(&mut self, bytes: Bytes) -> Result<Bytes, CallError> {
         let len = bytes.len() as u64;
         self.offset += len;
         self.since_resume += len;
@@ -172,13 +175,13 @@ impl Download {
             self.resumes = 0;
         }
         if self.end.is_some_and(|end| self.offset > end) {
-            return Err(Trouble::new(Kind::Object, "the body is longer than announced", ""));
+            return Err(CallError::object("the body is longer than announced"));
         }
         Ok(bytes)
     }
 
-    async fn resume(&mut self, trouble: Trouble) -> Result<(), Trouble> {
-        let Some(end) = self.end.filter(|_| self.resumes < RESUMES) else { return Err(trouble) };
+    async fn resume(&mut self, error: CallError) -> Result<(), CallError> {
+        let Some(end) = self.end.filter(|_| self.resumes < RESUMES) else { return Err(error) };
         self.resumes += 1;
         self.since_resume = 0;
         pause(self.resumes, None).await;
@@ -191,7 +194,7 @@ impl Download {
         }
         let again = again?;
         if again.end != Some(end) {
-            return Err(Trouble::new(Kind::Object, "the object changed while it was read", ""));
+            return Err(CallError::object("the object changed while it was read"));
         }
         self.response = again.response;
         Ok(())

@@ -8,14 +8,14 @@
 mod budget;
 mod check;
 mod client;
+mod connect_errors;
 mod control;
 mod credentials;
+mod diagnosis;
 mod download;
 mod multipart;
 mod place;
 mod sign;
-mod trouble;
-mod unreached;
 mod upload;
 
 use std::fmt;
@@ -27,14 +27,14 @@ use async_trait::async_trait;
 
 use super::names::{MARKER, object_name};
 use super::{
-    Backend, Body, ByteStream, Calls, CheckStep, Marker, ObjectStat, Page, PresignOptions,
+    Backend, Body, ByteStream, Calls, Marker, ObjectStat, Page, PresignOptions, StepResult,
     StepSeen, StoreError, Stored,
 };
-use crate::domain::{Checksum, Digest, S3Config, ServeMode};
+use crate::domain::{Checksum, Digest, S3Config, ServeMode, StoreProblem};
 use client::Client;
+use diagnosis::CallError;
 use place::Place;
 use sign::Signer;
-use trouble::Trouble;
 
 /// Installs ring as the TLS provider of this process. Calling it again does nothing.
 pub fn install_crypto_provider() {
@@ -70,8 +70,8 @@ impl S3Store {
     /// Reads the credentials and prepares a client; does not contact the provider.
     pub fn open(config: &S3Config) -> Result<Self, StoreError> {
         if !config.prefix.is_empty() && !config.prefix.ends_with('/') {
-            let prefix = &config.prefix;
-            return Err(StoreError::Unavailable(format!("the prefix {prefix:?} must end in /")));
+            let (key, why) = (config.prefix.clone(), "it must end in /".to_owned());
+            return Err(StoreError::unavailable(StoreProblem::PrefixUnusable { key, why }));
         }
         let place = |endpoint: Option<&str>| {
             Place::new(endpoint, &config.region, &config.bucket, config.path_style)
@@ -109,7 +109,7 @@ impl S3Store {
     }
 
     /// The URL without the check whether this store hands out any.
-    fn presigned(&self, key: &str, options: &PresignOptions) -> Result<String, Trouble> {
+    fn presigned(&self, key: &str, options: &PresignOptions) -> Result<String, CallError> {
         let mut query = Vec::with_capacity(2);
         if let Some(value) = &options.content_disposition {
             query.push(("response-content-disposition", value.as_str()));
@@ -186,7 +186,7 @@ impl Backend for S3Store {
         }
     }
 
-    async fn check(&self, expected: Option<&Marker>, seen: StepSeen<'_>) -> Vec<CheckStep> {
+    async fn check(&self, expected: Option<&Marker>, seen: StepSeen<'_>) -> Vec<StepResult> {
         check::run(self, expected, seen).await
     }
 }

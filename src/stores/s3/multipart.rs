@@ -15,11 +15,11 @@ use tokio::task::JoinSet;
 use super::S3Store;
 use super::budget;
 use super::client::{Call, Client, LONG_PATIENCE, PATIENCE, Payload, UPLOAD_PATIENCE, read_text};
-use super::control::{header, parse};
-use super::trouble::{Doing, Kind, Trouble};
+use super::control::header;
+use super::diagnosis::{Access, CallError, Kind};
 use super::upload::{file_payload, hashed, memory_payload, off_thread, open_source};
 use crate::clock::Clock;
-use crate::domain::{Checksum, Digest, Timestamp};
+use crate::domain::{Checksum, Digest, S3Permission, Timestamp};
 use crate::stores::intake::{Intake, next_chunk};
 use crate::stores::names::{PROBE, parse_object_name};
 use crate::stores::{Body, ByteStream, StoreError};
@@ -51,7 +51,7 @@ pub(super) struct Upload {
     key: String,
     id: String,
     parts: BTreeMap<u32, Part>,
-    sending: JoinSet<Result<(u32, Part), Trouble>>,
+    sending: JoinSet<Result<(u32, Part), CallError>>,
     open: bool,
 }
 
@@ -69,8 +69,8 @@ impl Drop for Upload {
             runtime.spawn(async move {
                 // A part that arrives after the abort would stay behind.
                 sending.shutdown().await;
-                if let Err(trouble) = abort(&client, &key, &id).await {
-                    tracing::warn!(%location, key, problem = trouble.problem,
+                if let Err(error) = abort(&client, &key, &id).await {
+                    tracing::warn!(%location, key, problem = %error.found,
                         "a multipart upload is left");
                 }
             });
@@ -78,7 +78,7 @@ impl Drop for Upload {
     }
 }
 
-async fn abort(client: &Client, key: &str, id: &str) -> Result<(), Trouble> {
+async fn abort(client: &Client, key: &str, id: &str) -> Result<(), CallError> {
     let query = [("uploadId", id)];
     let call = Call { query: &query, ..Call::on_key(Method::DELETE, key) };
     match client.send(&call).await {
@@ -139,7 +139,7 @@ impl S3Store {
         &self,
         key: &str,
         headers: HeaderMap,
-    ) -> Result<Upload, Trouble> {
+    ) -> Result<Upload, CallError> {
         let query = [("uploads", "")];
         let mut call = Call { query: &query, headers, ..Call::on_key(Method::POST, key) };
         if self.checksum == Checksum::Sha256 {
@@ -147,7 +147,7 @@ impl S3Store {
         }
         let response = self.client.send(&call).await?;
         let text = read_text(response, ANSWER_BYTES, PATIENCE).await?;
-        let started: Started = parse(&text, "InitiateMultipartUploadResult")?;
+        let started: Started = self.parse(&text, "InitiateMultipartUploadResult")?;
         Ok(Upload {
             store: self.clone(),
             key: key.to_owned(),
@@ -198,7 +198,7 @@ impl S3Store {
             Err(t) => return Err(t.into()),
         };
         let text = read_text(response, ANSWER_BYTES, PATIENCE).await?;
-        Ok(Some(parse(&text, "ListMultipartUploadsResult")?))
+        Ok(Some(self.parse(&text, "ListMultipartUploadsResult")?))
     }
 }
 
@@ -264,9 +264,9 @@ impl Upload {
                 Some(Ok(Ok((number, part)))) => {
                     self.parts.insert(number, part);
                 }
-                Some(Ok(Err(trouble))) => return Err(trouble.into()),
+                Some(Ok(Err(error))) => return Err(error.into()),
                 Some(Err(e)) => {
-                    return Err(StoreError::Failed(format!("sending a part ended early: {e}")));
+                    return Err(StoreError::failed(format!("sending a part ended early: {e}")));
                 }
                 None => return Ok(()),
             }
@@ -285,7 +285,7 @@ impl Upload {
             call.patience = UPLOAD_PATIENCE;
             let response = store.client.send(&call).await?;
             let Some(etag) = header(response.headers(), ETAG.as_str()) else {
-                return Err(Trouble::new(Kind::Object, "the provider gives a part no ETag", ""));
+                return Err(CallError::object("the provider gives a part no ETag"));
             };
             Ok((number, Part { etag: etag.to_owned(), checksum }))
         });
@@ -298,7 +298,7 @@ impl Upload {
     }
 
     /// Makes the object visible.
-    pub(super) async fn complete(mut self) -> Result<(), Trouble> {
+    pub(super) async fn complete(mut self) -> Result<(), CallError> {
         let query = [("uploadId", self.id.as_str())];
         let mut call = Call { query: &query, ..Call::on_key(Method::POST, &self.key) };
         call.patience = LONG_PATIENCE;
@@ -308,8 +308,8 @@ impl Upload {
         let text = read_text(response, ANSWER_BYTES, LONG_PATIENCE).await?;
         // The provider may begin with 200 to keep the connection alive, and fail after that.
         if text.contains("<Error>") {
-            let asked = self.store.client.asked(Doing::Write);
-            return Err(Trouble::refusal(&asked, status, &headers, &text));
+            let asked = self.store.client.asked(Access::With(S3Permission::Write));
+            return Err(CallError::refusal(&asked, status, &headers, &text));
         }
         self.open = false;
         Ok(())
@@ -322,7 +322,7 @@ impl Upload {
             Ok(()) => self.open = false,
             // One more try follows when `self` is dropped.
             Err(t) => tracing::warn!(location = %self.store.location, key = self.key,
-                problem = t.problem, "a multipart upload could not be aborted"),
+                problem = %t.found, "a multipart upload could not be aborted"),
         }
     }
 }
@@ -420,7 +420,7 @@ async fn spool_part(
         (file, hasher) = off_thread(move || {
             let (mut file, mut hasher) = (file, hasher);
             hasher.update(&piece);
-            std::io::copy(&mut piece.reader(), &mut file).map_err(|e| spool_trouble(&e))?;
+            std::io::copy(&mut piece.reader(), &mut file).map_err(|e| spool_error(&e))?;
             Ok((file, hasher))
         })
         .await?;
@@ -434,10 +434,10 @@ fn unnamed_file() -> Result<File, StoreError> {
     let directory = std::env::temp_dir();
     open(&directory, OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR)
         .map(File::from)
-        .map_err(|e| spool_trouble(&e.into()))
+        .map_err(|e| spool_error(&e.into()))
 }
 
-fn spool_trouble(error: &std::io::Error) -> StoreError {
+fn spool_error(error: &std::io::Error) -> StoreError {
     let directory = std::env::temp_dir();
     let directory = directory.display();
     StoreError::Source(format!("spooling a part in {directory}: {error}; set TMPDIR"))

@@ -3,7 +3,8 @@
 use reqwest::Url;
 use s3::signing::uri_encode;
 
-use super::trouble::{Kind, Trouble};
+use super::diagnosis::CallError;
+use crate::domain::StoreProblem;
 
 /// A bucket at an endpoint.
 #[derive(Debug)]
@@ -22,12 +23,12 @@ impl Place {
         region: &str,
         bucket: &str,
         path_style: bool,
-    ) -> Result<Self, Trouble> {
+    ) -> Result<Self, CallError> {
         let aws = format!("https://s3.{region}.amazonaws.com");
         let text = endpoint.unwrap_or(&aws);
         let refuse = |why: &str| {
-            let remedy = "write the endpoint like https://s3.example.org";
-            Trouble::new(Kind::StoreWide, format!("the endpoint {text:?} {why}"), remedy)
+            let (endpoint, why) = (text.to_owned(), why.to_owned());
+            CallError::wide(StoreProblem::EndpointUnusable { endpoint, why })
         };
         let mut url = Url::parse(text).map_err(|e| refuse(&format!("is not a URL ({e})")))?;
         if !matches!(url.scheme(), "http" | "https") {
@@ -61,7 +62,7 @@ impl Place {
     }
 
     /// The URL of a key. Refused for a prefix that URLs cannot carry (`.` and `..` segments).
-    pub(super) fn object(&self, key: &str, query: &[(&str, &str)]) -> Result<Url, Trouble> {
+    pub(super) fn object(&self, key: &str, query: &[(&str, &str)]) -> Result<Url, CallError> {
         let path = uri_encode(key, false);
         let text = format!("{}/{path}{}", self.base, query_string(query));
         let url = Url::parse(&text).map_err(|e| unusable(key, &e.to_string()))?;
@@ -73,15 +74,15 @@ impl Place {
     }
 
     /// The URL of the bucket itself.
-    pub(super) fn bucket(&self, query: &[(&str, &str)]) -> Result<Url, Trouble> {
+    pub(super) fn bucket(&self, query: &[(&str, &str)]) -> Result<Url, CallError> {
         Url::parse(&format!("{}{}", self.base, query_string(query)))
             .map_err(|e| unusable("", &e.to_string()))
     }
 }
 
-fn unusable(key: &str, why: &str) -> Trouble {
-    let problem = format!("the key {key:?} cannot be used: {why}");
-    Trouble::new(Kind::StoreWide, problem, "choose another prefix")
+fn unusable(key: &str, why: &str) -> CallError {
+    let (key, why) = (key.to_owned(), why.to_owned());
+    CallError::wide(StoreProblem::PrefixUnusable { key, why })
 }
 
 fn query_string(query: &[(&str, &str)]) -> String {

@@ -12,8 +12,9 @@ use s3::signing::{self, HmacSha256};
 use time::OffsetDateTime;
 
 use super::credentials::AccessKey;
-use super::trouble::{Kind, Trouble};
+use super::diagnosis::CallError;
 use crate::clock::Clock;
+use crate::domain::StoreProblem;
 
 const DATE: HeaderName = HeaderName::from_static("x-amz-date");
 const CONTENT_SHA256: HeaderName = HeaderName::from_static("x-amz-content-sha256");
@@ -36,6 +37,10 @@ impl Signer {
         Self { key, region, region_name, clock: Clock::System, derived: Mutex::new(None) }
     }
 
+    pub(super) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
     pub(super) fn key_id(&self) -> &str {
         &self.key.id
     }
@@ -52,7 +57,7 @@ impl Signer {
         url: &Url,
         headers: &mut HeaderMap,
         payload_sha256: &str,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), CallError> {
         let now = self.now()?;
         headers.insert(HOST, value(&host_of(url))?);
         headers.insert(DATE, value(&amz_date(now))?);
@@ -76,7 +81,7 @@ impl Signer {
     }
 
     /// A URL that lets anyone GET `url` (which may have a query of its own) for `ttl`.
-    pub(super) fn presign(&self, url: &Url, ttl: Duration) -> Result<String, Trouble> {
+    pub(super) fn presign(&self, url: &Url, ttl: Duration) -> Result<String, CallError> {
         let now = self.now()?;
         // A week is the most that the protocol allows.
         let seconds = u32::try_from(ttl.as_secs().clamp(1, 604_800)).unwrap_or(604_800);
@@ -100,11 +105,11 @@ impl Signer {
         Ok(format!("{unsigned}&X-Amz-Signature={signature}"))
     }
 
-    fn now(&self) -> Result<OffsetDateTime, Trouble> {
+    fn now(&self) -> Result<OffsetDateTime, CallError> {
         OffsetDateTime::from_unix_timestamp(self.clock.now().seconds()).map_err(failed)
     }
 
-    fn signature(&self, now: OffsetDateTime, request: &str) -> Result<String, Trouble> {
+    fn signature(&self, now: OffsetDateTime, request: &str) -> Result<String, CallError> {
         let text = signing::string_to_sign(&now, &self.region, request).map_err(failed)?;
         let key = self.derived_key(now).map_err(failed)?;
         let mut mac = HmacSha256::new_from_slice(&key).map_err(failed)?;
@@ -138,16 +143,13 @@ fn amz_date(t: OffsetDateTime) -> String {
     format!("{y:04}{m:02}{d:02}T{:02}{:02}{:02}Z", t.hour(), t.minute(), t.second())
 }
 
-fn value(text: &str) -> Result<HeaderValue, Trouble> {
+fn value(text: &str) -> Result<HeaderValue, CallError> {
     // The text may be a secret: it is not repeated.
-    HeaderValue::from_str(text).map_err(|_| {
-        let problem = "a credential, the host or the region has characters that HTTP forbids";
-        Trouble::new(Kind::StoreWide, problem, "type credentials and region again")
-    })
+    HeaderValue::from_str(text).map_err(|_| CallError::wide(StoreProblem::HeaderForbidden))
 }
 
-fn failed(error: impl std::fmt::Display) -> Trouble {
-    Trouble::new(Kind::Object, format!("signing the request: {error}"), "")
+fn failed(error: impl std::fmt::Display) -> CallError {
+    CallError::object(format!("signing the request: {error}"))
 }
 
 /// Lower-case hexadecimal digits.

@@ -85,15 +85,13 @@ impl S3Store {
     /// HEAD for the size and, where the provider checked nothing, reading back (SPEC 7).
     async fn prove(&self, key: &str, digest: &Digest, size: u64) -> Result<Stored, StoreError> {
         let Some(head) = self.head(key).await? else {
-            return Err(StoreError::Failed(
-                "the provider took the object and does not have it".to_owned(),
-            ));
+            return Err(StoreError::failed("the provider took the object and does not have it"));
         };
         let found = head.stat.size;
         if found != size {
             self.delete_key(key).await?;
             let what = format!("the provider kept {found} of {size} bytes; they were removed");
-            return Err(StoreError::Failed(what));
+            return Err(StoreError::failed(what));
         }
         match self.checksum {
             Checksum::Sha256 => Ok(Stored { verified: true }),
@@ -118,7 +116,7 @@ impl S3Store {
         if let Err(damage) = read.and_then(|()| intake.finish(digest)) {
             self.delete_key(key).await?;
             let what = format!("the object read back is damaged and was removed: {damage}");
-            return Err(StoreError::Failed(what));
+            return Err(StoreError::failed(what));
         }
         Ok(())
     }
@@ -206,5 +204,5 @@ pub(super) async fn off_thread<T: Send + 'static>(
 ) -> Result<T, StoreError> {
     tokio::task::spawn_blocking(work)
         .await
-        .unwrap_or_else(|e| Err(StoreError::Failed(format!("the task ended early: {e}"))))
+        .unwrap_or_else(|e| Err(StoreError::failed(format!("the task ended early: {e}"))))
 }

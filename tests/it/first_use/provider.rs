@@ -159,7 +159,7 @@ pub fn refusals() -> Vec<Case> {
                     "The difference between the request time and the current time is too large.";
                 Answer::error(403, "RequestTimeTooSkewed", text, more).with("date", OLD)
             },
-            &["this machine's clock is wrong", "days", "this clock is ahead", "timedatectl"],
+            &["this machine's clock is wrong", "days", "ahead of the provider's", "timedatectl"],
         ),
         case(
             "clock behind another code",
@@ -184,7 +184,7 @@ pub fn refusals() -> Vec<Case> {
                     "<html><h1>The plain HTTP request was sent to HTTPS port</h1></html>",
                 )
             },
-            &["the endpoint is wrong", "speaks https", "say https://"],
+            &["the endpoint is wrong", "speaks https", "write https://"],
         ),
         case(
             "https port, Go",

@@ -12,7 +12,7 @@ use futures_util::{StreamExt, stream};
 
 use hayloft::domain::Digest;
 use hayloft::stores::{
-    Backend, Body, ByteStream, Calls, CheckStep, Lane, Marker, ObjectStat, Page, PresignOptions,
+    Backend, Body, ByteStream, Calls, Lane, Marker, ObjectStat, Page, PresignOptions, StepResult,
     StepSeen, StoreError, Stored,
 };
 
@@ -169,13 +169,11 @@ impl FaultyStore {
 
 fn refusal(fault: Fault) -> StoreError {
     match fault {
-        Fault::Full => StoreError::Full("injected".to_owned()),
+        Fault::Full => StoreError::full("injected"),
         Fault::NotFound => StoreError::NotFound,
-        Fault::Failed | Fault::Corrupt | Fault::Truncate(_) => {
-            StoreError::Failed("injected".to_owned())
-        }
+        Fault::Failed | Fault::Corrupt | Fault::Truncate(_) => StoreError::failed("injected"),
         Fault::Unavailable | Fault::LoseAnswer | Fault::Delay(_) => {
-            StoreError::Unavailable("injected".to_owned())
+            StoreError::unavailable("injected")
         }
     }
 }
@@ -210,7 +208,7 @@ fn truncate(body: ByteStream, keep: u64) -> ByteStream {
         };
         futures_util::future::ready(next)
     });
-    let end = stream::once(async { Err(StoreError::Failed("injected: body cut".to_owned())) });
+    let end = stream::once(async { Err(StoreError::failed("injected: body cut")) });
     Box::pin(cut.chain(end))
 }
 
@@ -307,7 +305,7 @@ impl Backend for FaultyStore {
         self.apply(Operation::Presign, self.inner.presign_get(digest, options)).await
     }
 
-    async fn check(&self, expected: Option<&Marker>, seen: StepSeen<'_>) -> Vec<CheckStep> {
+    async fn check(&self, expected: Option<&Marker>, seen: StepSeen<'_>) -> Vec<StepResult> {
         self.inner.check(expected, seen).await
     }
 }

@@ -13,7 +13,7 @@ use futures_util::stream;
 use hayloft::clock::Clock;
 use hayloft::domain::{Digest, Timestamp};
 use hayloft::stores::{
-    Backend, Body, ByteStream, CheckStep, Listed, Marker, ObjectStat, Page, StepSeen, StoreError,
+    Backend, Body, ByteStream, Listed, Marker, ObjectStat, Page, StepResult, StepSeen, StoreError,
     Stored,
 };
 
@@ -130,14 +130,14 @@ fn clip(range: Option<Range<u64>>, size: u64) -> Result<Range<u64>, StoreError> 
 impl Backend for MemoryStore {
     async fn put(&self, digest: &Digest, size: u64, body: Body) -> Result<Stored, StoreError> {
         if size > self.capacity {
-            return Err(StoreError::Full(format!("{size} bytes in {}", self.capacity)));
+            return Err(StoreError::full(format!("{size} bytes in {}", self.capacity)));
         }
         let bytes = read_body(digest, size, body).await?;
         let now = self.clock.now();
         let mut state = self.state();
         let replaced = state.objects.get(digest).map_or(0, |(b, _)| b.len() as u64);
         if state.used - replaced + size > self.capacity {
-            return Err(StoreError::Full(format!("{} of {} used", state.used, self.capacity)));
+            return Err(StoreError::full(format!("{} of {} used", state.used, self.capacity)));
         }
         state.insert(*digest, bytes, now);
         Ok(Stored { verified: true })
@@ -212,7 +212,7 @@ impl Backend for MemoryStore {
     }
 
     /// There is nothing to look for: whether the marker is ours, `transfer` asks itself.
-    async fn check(&self, _expected: Option<&Marker>, _seen: StepSeen<'_>) -> Vec<CheckStep> {
+    async fn check(&self, _expected: Option<&Marker>, _seen: StepSeen<'_>) -> Vec<StepResult> {
         Vec::new()
     }
 }
