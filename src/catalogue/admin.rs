@@ -211,11 +211,6 @@ impl Tx<'_> {
         self.next_id("next_run")
     }
 
-    /// The id that the next run will get: a dry run plans with it.
-    pub fn peek_run_id(&self) -> Result<u64, CatalogueError> {
-        self.peek_id("next_run")
-    }
-
     /// Writes a run; only the last 100 are kept.
     pub fn put_run(&mut self, id: u64, run: &Run) -> Result<(), CatalogueError> {
         self.dirty = true;
@@ -236,14 +231,5 @@ impl Tx<'_> {
         self.dirty = true;
         self.meta.insert(name, records::encode_json(value)?.as_slice())?;
         Ok(())
-    }
-
-    /// Every counter row, for repairs after a recount.
-    pub fn all_counters(&self) -> Result<Vec<super::Counter>, CatalogueError> {
-        let mut counters = Vec::new();
-        for row in self.counters.iter()? {
-            counters.extend(super::Counter::parse(row?.0.value()));
-        }
-        Ok(counters)
     }
 }

@@ -150,17 +150,6 @@ impl<'t> Tx<'t> {
         Ok(next)
     }
 
-    /// The id that `next_id` would give, without taking it.
-    pub(super) fn peek_id(&self, name: &'static str) -> Result<u64, CatalogueError> {
-        match self.next_ids.get(name) {
-            Some(next) => Ok(*next),
-            None => Ok(match self.meta.get(name)? {
-                Some(bytes) => records::decode_json(bytes.value())?,
-                None => 1,
-            }),
-        }
-    }
-
     /// A counter's value including what this transaction changed.
     pub fn count(&self, counter: &Counter) -> Result<Count, CatalogueError> {
         if let Some(count) = self.changed.get(counter) {

@@ -65,10 +65,6 @@ impl Pins {
         ReplicaPin { key: (store, file), pins: Arc::clone(&self.pins) }
     }
 
-    pub fn is_pinned(&self, store: StoreId, file: FileId) -> bool {
-        locked(&self.pins).contains_key(&(store, file))
-    }
-
     /// For questions asked within a write transaction.
     pub fn checker(&self) -> impl Fn(StoreId, FileId) -> bool + Send + 'static {
         let pins = Arc::clone(&self.pins);
