@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::catalogue::{self, Catalogue, CatalogueError, Counter, Holders, Settings};
 use crate::domain::{File, FileId, ReplicaState, ScopeId, StoreId, Timestamp};
-use crate::planner::{Count, Snapshot, Usage, World};
+use crate::planner::{Count, FileSet, Snapshot, Usage, World};
 
 use super::last::LiveHolders;
 
@@ -106,33 +106,18 @@ impl Snapshot for View {
         self.snapshot.file(id)
     }
 
-    fn files_of_store(
+    fn files(
         &self,
-        store: StoreId,
+        set: FileSet,
         after: Option<FileId>,
         limit: usize,
     ) -> Result<Vec<File>, CatalogueError> {
-        self.snapshot.files_of_store(store, after, limit)
-    }
-
-    fn missing_files(
-        &self,
-        scope: ScopeId,
-        store: StoreId,
-        after: Option<FileId>,
-        limit: usize,
-    ) -> Result<Vec<File>, CatalogueError> {
-        self.snapshot.missing_files(scope, store, after, limit)
-    }
-
-    fn marked_files(
-        &self,
-        state: ReplicaState,
-        store: StoreId,
-        after: Option<FileId>,
-        limit: usize,
-    ) -> Result<Vec<File>, CatalogueError> {
-        self.snapshot.marked(state, store, after, limit)
+        let snapshot = &self.snapshot;
+        match set {
+            FileSet::InStore(store) => snapshot.files_of_store(store, after, limit),
+            FileSet::Missing(scope, store) => snapshot.missing_files(scope, store, after, limit),
+            FileSet::Marked(state, store) => snapshot.marked(state, store, after, limit),
+        }
     }
 
     fn least_used(

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::api::Count;
 use crate::catalogue::CatalogueError;
 use crate::domain::{ByteSize, Digest, ReplicaState, ScopeId, StoreId, Topology, plural};
-use crate::planner::Snapshot;
+use crate::planner::{FileSet, Snapshot};
 
 use super::executor::Executor;
 use super::gather::{View, blocking};
@@ -102,7 +102,8 @@ pub(super) fn marked<S: Snapshot>(
         for (state, cause) in [(ReplicaState::Missing, MISSING), (ReplicaState::Corrupt, CORRUPT)] {
             let count = snapshot.marked_count(state, store.id)?;
             if count.files > 0 {
-                let files = snapshot.marked_files(state, store.id, None, SHOWN_DIGESTS)?;
+                let files =
+                    snapshot.files(FileSet::Marked(state, store.id), None, SHOWN_DIGESTS)?;
                 let digests = files.into_iter().map(|f| f.digest).collect();
                 let store = Some(store.name.to_string());
                 found.push(Finding { scope: None, store, cause, count, digests });

@@ -7,7 +7,7 @@ use super::decide::Note;
 use super::ledger::{Ledger, Place, SHOWN_DIGESTS};
 use super::plan::{Action, Batch, Move, MoveResult, Phase};
 use super::report::{Cause, Over, Report};
-use super::snapshot::Snapshot;
+use super::snapshot::{FileSet, Snapshot};
 use super::units::{Unit, decide, has_residual, is_idle, limit_of, used, waiting};
 use super::usage::Usage;
 use super::world::World;
@@ -265,15 +265,16 @@ impl Driver {
         let Unit { phase, scope, store } = unit;
         match (phase, scope) {
             (Phase::Populate, Some(scope)) => {
-                snapshot.missing_files(scope, store, self.walk.by_id, PAGE)
+                snapshot.files(FileSet::Missing(scope, store), self.walk.by_id, PAGE)
             }
             (Phase::ScopeLimit | Phase::StoreLimit, _) => {
                 snapshot.least_used(store, self.walk.by_use, PAGE)
             }
             (Phase::CleanUp, _) if !has_residual(snapshot, world, store)? => {
-                snapshot.marked_files(ReplicaState::Corrupt, store, self.walk.by_id, PAGE)
+                let corrupt = FileSet::Marked(ReplicaState::Corrupt, store);
+                snapshot.files(corrupt, self.walk.by_id, PAGE)
             }
-            _ => snapshot.files_of_store(store, self.walk.by_id, PAGE),
+            _ => snapshot.files(FileSet::InStore(store), self.walk.by_id, PAGE),
         }
     }
 

@@ -40,7 +40,7 @@ pub use populate::populate;
 pub use removal::{CONFIRMED, Pin, keeps_another, removable};
 pub use report::{Cause, ErrorClass, Limit, Obstacle, Over, Report, Retained};
 pub use shed::{shed_scope, shed_store};
-pub use snapshot::Snapshot;
+pub use snapshot::{FileSet, Snapshot};
 pub use units::ahead;
 pub use usage::Usage;
 pub use world::World;

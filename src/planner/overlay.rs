@@ -8,7 +8,7 @@ use roaring::RoaringTreemap;
 
 use super::driver::Driver;
 use super::plan::{Move, MoveResult, Plan};
-use super::snapshot::Snapshot;
+use super::snapshot::{FileSet, Snapshot};
 use super::usage::Usage;
 use super::world::World;
 use crate::domain::Count;
@@ -204,31 +204,6 @@ impl<'w, S: Snapshot> Overlay<'w, S> {
         }
     }
 
-    /// The same in the order of ids, where the base's page may lack files of `more`.
-    fn merge_by_id(
-        &self,
-        after: Option<FileId>,
-        limit: usize,
-        fetch: impl Fn(Option<FileId>) -> Result<Vec<File>, S::Error>,
-        more: Option<&RoaringTreemap>,
-        belongs: impl Fn(&File) -> bool,
-    ) -> Result<Vec<File>, S::Error> {
-        let others = |after: Option<FileId>, end: Option<FileId>| {
-            let put = self.put.range((after.map_or(Unbounded, Excluded), Unbounded));
-            let more = more.into_iter().flat_map(|ids| {
-                let mut ids = ids.iter();
-                ids.advance_to(after.map_or(0, |id| id.0 + 1));
-                ids.map(FileId)
-            });
-            let is_within = |id: &FileId| end.is_none_or(|end| *id <= end);
-            let mut found =
-                self.some(put.map(|(id, _)| *id).take_while(is_within), limit, &belongs)?;
-            found.extend(self.some(more.take_while(is_within), limit, &belongs)?);
-            Ok(found)
-        };
-        self.merge(after, limit, |f| f.id, fetch, others, &belongs)
-    }
-
     /// The first `limit` of the files that belong.
     fn some(
         &self,
@@ -295,52 +270,34 @@ impl<S: Snapshot> Snapshot for Overlay<'_, S> {
         Ok(file.map(|file| self.moved(file)))
     }
 
-    fn files_of_store(
+    fn files(
         &self,
-        store: StoreId,
+        set: FileSet,
         after: Option<FileId>,
         limit: usize,
     ) -> Result<Vec<File>, S::Error> {
-        self.merge_by_id(
-            after,
-            limit,
-            |after| self.base.files_of_store(store, after, limit),
-            self.arrived.get(&store),
-            |f| f.replica(store).is_some(),
-        )
-    }
-
-    fn missing_files(
-        &self,
-        scope: ScopeId,
-        store: StoreId,
-        after: Option<FileId>,
-        limit: usize,
-    ) -> Result<Vec<File>, S::Error> {
-        self.merge_by_id(
-            after,
-            limit,
-            |after| self.base.missing_files(scope, store, after, limit),
-            self.left.get(&store),
-            |f| f.is_live_in(scope) && !f.is_present(store),
-        )
-    }
-
-    fn marked_files(
-        &self,
-        state: ReplicaState,
-        store: StoreId,
-        after: Option<FileId>,
-        limit: usize,
-    ) -> Result<Vec<File>, S::Error> {
-        self.merge_by_id(
-            after,
-            limit,
-            |after| self.base.marked_files(state, store, after, limit),
+        // Those that moves add to the set.
+        let more = match set {
+            FileSet::InStore(store) => self.arrived.get(&store),
+            FileSet::Missing(_, store) => self.left.get(&store),
             // No move marks a replica.
-            None,
-            |f| f.state(store) == Some(state),
-        )
+            FileSet::Marked(..) => None,
+        };
+        let others = |after: Option<FileId>, end: Option<FileId>| {
+            let put = self.put.range((after.map_or(Unbounded, Excluded), Unbounded));
+            let more = more.into_iter().flat_map(|ids| {
+                let mut ids = ids.iter();
+                ids.advance_to(after.map_or(0, |id| id.0 + 1));
+                ids.map(FileId)
+            });
+            let is_within = |id: &FileId| end.is_none_or(|end| *id <= end);
+            let put = put.map(|(id, _)| *id).take_while(is_within);
+            let mut found = self.some(put, limit, |f| set.has(f))?;
+            found.extend(self.some(more.take_while(is_within), limit, |f| set.has(f))?);
+            Ok(found)
+        };
+        let fetch = |after| self.base.files(set, after, limit);
+        self.merge(after, limit, |f| f.id, fetch, others, |f| set.has(f))
     }
 
     fn least_used(

@@ -4,6 +4,28 @@ use super::usage::Usage;
 use crate::domain::Count;
 use crate::domain::{File, FileId, ReplicaState, ScopeId, StoreId, Timestamp};
 
+/// Files that are read in the order of their ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileSet {
+    /// With a replica row of any state in the store.
+    InStore(StoreId),
+    /// With a live entry in the scope and no present replica in the store: those that `missing_count`
+    /// counts.
+    Missing(ScopeId, StoreId),
+    /// Whose replica in the store is in this state, which is not `Present`.
+    Marked(ReplicaState, StoreId),
+}
+
+impl FileSet {
+    pub fn has(self, file: &File) -> bool {
+        match self {
+            Self::InStore(store) => file.replica(store).is_some(),
+            Self::Missing(scope, store) => file.is_live_in(scope) && !file.is_present(store),
+            Self::Marked(state, store) => file.state(store) == Some(state),
+        }
+    }
+}
+
 /// A consistent picture of files, replicas and counters at one moment.
 ///
 /// Pages hold at most `limit` files and may hold fewer; only an **empty** page is the end.
@@ -20,30 +42,10 @@ pub trait Snapshot {
     /// One file; `None` when it is gone.
     fn file(&self, id: FileId) -> Result<Option<File>, Self::Error>;
 
-    /// Files with a replica row of any state in the store, in id order, ids above `after`.
-    fn files_of_store(
+    /// Files of the set in id order, ids above `after`.
+    fn files(
         &self,
-        store: StoreId,
-        after: Option<FileId>,
-        limit: usize,
-    ) -> Result<Vec<File>, Self::Error>;
-
-    /// Files with a live entry in the scope and no present replica in the store, in id order, ids
-    /// above `after`: those that `missing_count` counts.
-    fn missing_files(
-        &self,
-        scope: ScopeId,
-        store: StoreId,
-        after: Option<FileId>,
-        limit: usize,
-    ) -> Result<Vec<File>, Self::Error>;
-
-    /// Files whose replica in the store is in `state`, which is not `Present`, in id order, ids above
-    /// `after`.
-    fn marked_files(
-        &self,
-        state: ReplicaState,
-        store: StoreId,
+        set: FileSet,
         after: Option<FileId>,
         limit: usize,
     ) -> Result<Vec<File>, Self::Error>;

@@ -6,7 +6,7 @@ use std::convert::Infallible;
 
 use hayloft::domain::{File, FileId, ReplicaState, ScopeId, StoreId, Timestamp};
 use hayloft::planner::{
-    Action, Batch, Cause, Count, Driver, MoveResult, Phase, Report, Snapshot, Usage, ahead,
+    Action, Batch, Cause, Count, Driver, FileSet, MoveResult, Phase, Report, Snapshot, Usage, ahead,
 };
 
 use super::model::Model;
@@ -301,33 +301,13 @@ impl Snapshot for Paged<'_> {
         self.model.file(id)
     }
 
-    fn files_of_store(
+    fn files(
         &self,
-        store: StoreId,
+        set: FileSet,
         after: Option<FileId>,
         limit: usize,
     ) -> Result<Vec<File>, Infallible> {
-        self.count(self.model.files_of_store(store, after, limit))
-    }
-
-    fn missing_files(
-        &self,
-        scope: ScopeId,
-        store: StoreId,
-        after: Option<FileId>,
-        limit: usize,
-    ) -> Result<Vec<File>, Infallible> {
-        self.count(self.model.missing_files(scope, store, after, limit))
-    }
-
-    fn marked_files(
-        &self,
-        state: ReplicaState,
-        store: StoreId,
-        after: Option<FileId>,
-        limit: usize,
-    ) -> Result<Vec<File>, Infallible> {
-        self.count(self.model.marked_files(state, store, after, limit))
+        self.count(self.model.files(set, after, limit))
     }
 
     fn least_used(

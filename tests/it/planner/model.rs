@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use hayloft::domain::{File, FileId, ReplicaState, ScopeId, StoreId, Timestamp, Topology};
 use hayloft::planner::{
-    Action, Batch, CONFIRMED, Count, Driver, Move, MoveResult, Overlay, Plan, Report, Snapshot,
-    Usage, World, check, plan_all, removable,
+    Action, Batch, CONFIRMED, Count, Driver, FileSet, Move, MoveResult, Overlay, Plan, Report,
+    Snapshot, Usage, World, check, plan_all, removable,
 };
 
 #[derive(Debug, Clone, Default)]
@@ -135,33 +135,17 @@ impl Snapshot for Model {
         Ok(self.files.get(&id).cloned())
     }
 
-    fn files_of_store(
+    fn files(
         &self,
-        store: StoreId,
+        set: FileSet,
         after: Option<FileId>,
         limit: usize,
     ) -> Result<Vec<File>, Infallible> {
-        Ok(self.page(after, limit, |f| f.replica(store).is_some()))
-    }
-
-    fn missing_files(
-        &self,
-        scope: ScopeId,
-        store: StoreId,
-        after: Option<FileId>,
-        limit: usize,
-    ) -> Result<Vec<File>, Infallible> {
-        Ok(self.page(after, limit, |f| f.is_live_in(scope) && !f.is_present(store)))
-    }
-
-    fn marked_files(
-        &self,
-        state: ReplicaState,
-        store: StoreId,
-        after: Option<FileId>,
-        limit: usize,
-    ) -> Result<Vec<File>, Infallible> {
-        Ok(self.page(after, limit, |f| f.state(store) == Some(state)))
+        Ok(self.page(after, limit, |f| match set {
+            FileSet::InStore(store) => f.replica(store).is_some(),
+            FileSet::Missing(scope, store) => f.is_live_in(scope) && !f.is_present(store),
+            FileSet::Marked(state, store) => f.state(store) == Some(state),
+        }))
     }
 
     fn least_used(

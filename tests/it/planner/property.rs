@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use hayloft::domain::{File, FileId, Link, ReplicaState, ScopeId, ScopeName, StoreId};
-use hayloft::planner::{Cause, Count, ErrorClass, Move, Overlay, Phase, Report, Snapshot};
+use hayloft::planner::{Cause, Count, ErrorClass, FileSet, Move, Overlay, Phase, Report, Snapshot};
 use proptest::collection::vec;
 use proptest::prelude::{Strategy, any};
 use proptest::test_runner::{Config, TestError, TestRunner};
@@ -145,13 +145,21 @@ fn assert_same_answers(base: &Model, overlay: &Overlay<'_, Model>, model: &Model
         for state in [ReplicaState::Missing, ReplicaState::Corrupt] {
             assert_eq!(overlay.marked_count(state, *store), model.marked_count(state, *store));
             assert_eq!(
-                pages(|last| overlay.marked_files(state, *store, last.map(|f: &File| f.id), 3)),
-                pages(|last| model.marked_files(state, *store, last.map(|f: &File| f.id), 3)),
+                pages(|last| overlay.files(
+                    FileSet::Marked(state, *store),
+                    last.map(|f: &File| f.id),
+                    3
+                )),
+                pages(|last| model.files(
+                    FileSet::Marked(state, *store),
+                    last.map(|f: &File| f.id),
+                    3
+                )),
             );
         }
         assert_eq!(
-            pages(|last| overlay.files_of_store(*store, last.map(|f: &File| f.id), 3)),
-            pages(|last| model.files_of_store(*store, last.map(|f: &File| f.id), 3)),
+            pages(|last| overlay.files(FileSet::InStore(*store), last.map(|f: &File| f.id), 3)),
+            pages(|last| model.files(FileSet::InStore(*store), last.map(|f: &File| f.id), 3)),
         );
         let by_use = |f: &File| (f.last_used, f.id);
         assert_eq!(
@@ -163,8 +171,8 @@ fn assert_same_answers(base: &Model, overlay: &Overlay<'_, Model>, model: &Model
             assert_eq!(overlay.missing_count(*scope, *store), model.missing_count(*scope, *store));
             let after = |last: Option<&File>| last.map(|f| f.id);
             assert_eq!(
-                pages(|last| overlay.missing_files(*scope, *store, after(last), 3)),
-                pages(|last| model.missing_files(*scope, *store, after(last), 3)),
+                pages(|last| overlay.files(FileSet::Missing(*scope, *store), after(last), 3)),
+                pages(|last| model.files(FileSet::Missing(*scope, *store), after(last), 3)),
             );
         }
     }
