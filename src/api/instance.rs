@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use super::stores::StoreView;
 use super::vacuum::Run;
 use crate::domain::{Digest, ScopeName, StoreName, Timestamp};
+use crate::words::Phrase;
 
 #[derive(
     Debug,
@@ -137,7 +138,7 @@ pub struct Status {
     /// What is wrong, then what is advised; each with the command that mends it.
     #[serde(default)]
     pub attention: Vec<Attention>,
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Phrase>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]

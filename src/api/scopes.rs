@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 use super::{given, object, value};
 use crate::domain::{Policy, ScopeName, StoreName};
+use crate::words::Phrase;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -125,7 +126,7 @@ pub struct LinkView {
     pub tombstone_bytes: u64,
     pub state: LinkState,
     pub retained: Vec<Retained>,
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Phrase>,
 }
 
 /// `scope show`; stores in upload order.

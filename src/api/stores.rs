@@ -177,7 +177,7 @@ pub struct StoreView {
     pub scopes: Vec<StoreScope>,
     pub health: Health,
     pub s3: Option<S3View>,
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Phrase>,
 }
 
 /// One step of `store check`.

@@ -13,6 +13,7 @@ mod store;
 mod time;
 mod topology;
 mod units;
+mod warning;
 
 pub use advice::{OutsideAdvice, ReconcileAdvice, SettingAdvice, StoreAdvice};
 pub use diagnosis::{
@@ -30,3 +31,4 @@ pub use store::{BackendConfig, Checksum, Credentials, LocalConfig, S3Config, Ser
 pub use time::{Timestamp, parse_duration};
 pub use topology::{Scope, Topology};
 pub use units::{ByteSize, Count, SizeError, parse_limit, plain_types, plural};
+pub use warning::{Concern, LimitOf, Warning};

@@ -2,7 +2,8 @@
 
 use super::plural;
 use crate::api::{Attention, HealthWord, Outcome, Run, RunError, Safety, Severity, StoreView};
-use crate::domain::LimitKind;
+use crate::domain::{LimitKind, Warning};
+use crate::words;
 
 /// What is known about an instance when somebody asks how it is.
 #[derive(Debug, Clone, Copy)]
@@ -14,8 +15,8 @@ pub struct Facts<'a> {
     pub current: Option<&'a Run>,
     /// Limits that are reached within the time that the configuration looks ahead.
     pub limits: &'a [NearLimit],
-    /// Warnings about links.
-    pub warnings: &'a [String],
+    /// Warnings about stores and links.
+    pub warnings: &'a [Warning],
 }
 
 /// A limit of a store that is near.
@@ -35,8 +36,7 @@ pub fn of(facts: &Facts<'_>) -> Vec<Attention> {
     all.extend(facts.last_run.and_then(|run| unwell(run, facts.stores)));
     all.extend(facts.current.and_then(paused));
     all.extend(facts.limits.iter().filter_map(near));
-    let of_stores = facts.stores.iter().flat_map(|store| &store.warnings);
-    all.extend(of_stores.chain(facts.warnings).map(|warning| advice(warning)));
+    all.extend(facts.warnings.iter().map(advice));
     all
 }
 
@@ -176,23 +176,20 @@ fn paused(run: &Run) -> Option<Attention> {
     (run.outcome == Outcome::Paused).then(|| error(what, "hayloft vacuum resume".to_owned()))
 }
 
-/// A warning with its command taken out, if it names exactly one.
-fn advice(warning: &str) -> Attention {
-    let quoted: Vec<&str> = warning.split('`').skip(1).step_by(2).collect();
-    let (what, command) = match (quoted.as_slice(), warning.split_once("say `")) {
-        ([only], Some((what, rest))) if rest.ends_with('`') => {
-            (what.trim_end_matches([' ', ':', ';']), Some((*only).to_owned()))
-        }
-        _ => (warning, None),
+/// A warning, apart from its command if it has exactly one.
+fn advice(warning: &Warning) -> Attention {
+    let (what, command) = match warning.remedies.as_slice() {
+        [only] => (words::concern(&warning.concern), Some(words::command(only))),
+        _ => (words::warning(warning).to_string(), None),
     };
-    Attention { severity: Severity::Advice, what: what.to_owned(), command }
+    Attention { severity: Severity::Advice, what, command }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::api::Health;
-    use crate::domain::{StoreName, Timestamp};
+    use crate::domain::{Concern, Remedy, StoreName, Timestamp};
 
     fn store(state: HealthWord, problem: Option<&str>) -> StoreView {
         StoreView {
@@ -374,11 +371,14 @@ mod tests {
     }
 
     #[test]
-    fn a_warning_gives_its_command_away() {
-        let one = advice("local has no soft limit: say `hayloft store manage local --max-size 5`");
-        assert_eq!(one.what, "local has no soft limit");
-        assert_eq!(one.command.as_deref(), Some("hayloft store manage local --max-size 5"));
-        let two = "nothing is left: say `hayloft a`, or `hayloft b`";
-        assert_eq!((advice(two).what.as_str(), advice(two).command), (two, None));
+    fn a_warning_stands_apart_from_its_only_command() {
+        let store = StoreName::new("local").expect("a name");
+        let check = || Remedy::CheckStore { store: store.clone() };
+        let concern = || Concern::DiskMayFill { store: store.clone() };
+        let one = advice(&Warning { concern: concern(), remedies: vec![check()] });
+        assert_eq!(one.what, words::concern(&concern()));
+        assert_eq!(one.command.as_deref(), Some("hayloft store check local"));
+        let two = advice(&Warning { concern: concern(), remedies: vec![check(), check()] });
+        assert!(two.command.is_none() && two.what.contains(": run `hayloft"), "{two:?}");
     }
 }

@@ -15,7 +15,10 @@ use crate::api::{
 };
 use crate::app::App;
 use crate::catalogue::{CatalogueError, Tx};
-use crate::domain::{Link, Scope, ScopeId, ScopeName, StoreId, StoreName, Topology};
+use crate::domain::{
+    Link, Scope, ScopeId, ScopeName, Store, StoreId, StoreName, Topology, Warning,
+};
+use crate::words::Phrase;
 
 /// The upload priority of a scope's default store (SPEC 3).
 pub(super) const DEFAULT_PRIORITY: i32 = 100;
@@ -54,7 +57,7 @@ pub struct Column {
     pub backend: &'static str,
     /// As last seen.
     pub health: Health,
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Phrase>,
 }
 
 /// Scopes of a page.
@@ -72,7 +75,7 @@ pub async fn matrix(app: &Arc<App>, actor: &Actor, after: Option<&str>) -> Resul
                 name: store.name.clone(),
                 backend: store.backend.kind(),
                 health: super::stores::health(app, store),
-                warnings: warnings::of_store(store, super::stores::disk_facts(app, store)?),
+                warnings: warnings::phrases(&store_warnings(app, store)?),
             })
         });
         let all = topology.scopes_by_name().into_iter();
@@ -184,11 +187,15 @@ pub(super) fn link_view(
 ) -> Result<LinkView, OpError> {
     let mut view = sums(topology, link, tally)?;
     if let Some(store) = topology.stores.get(&link.store) {
-        view.warnings.extend(warnings::of_store(store, super::stores::disk_facts(app, store)?));
+        view.warnings.extend(warnings::phrases(&store_warnings(app, store)?));
     }
     let draining = topology.links_of(link.scope).filter(|l| l.policy.drain.is_on()).count();
     view.retained = retained::retained(app, topology, link, draining)?;
     Ok(view)
+}
+
+fn store_warnings(app: &App, store: &Store) -> Result<Vec<Warning>, OpError> {
+    Ok(warnings::of_store(store, super::stores::disk_facts(app, store)?))
 }
 
 /// The same without what only a look at files and disks can tell.
@@ -210,7 +217,7 @@ fn sums(topology: &Topology, link: &Link, tally: &Tally<'_>) -> Result<LinkView,
         tombstone_bytes: tally.tombstones_in(link.store).bytes,
         state: state(link, tally),
         retained: Vec::new(),
-        warnings: warnings::of_link(topology, link, tally),
+        warnings: warnings::phrases(&warnings::of_link(topology, link, tally)),
     })
 }
 

@@ -10,8 +10,9 @@ use super::{Actor, OpError, blocking, stores, warnings};
 use crate::api::{Outcome, Run, Safety, Status, StoreView};
 use crate::app::App;
 use crate::catalogue::{Counter, Snapshot};
-use crate::domain::{LimitKind, Link, Store, StoreName, Topology};
+use crate::domain::{LimitKind, Link, Store, StoreName, Topology, Warning};
 use crate::maintenance::StoreForecast;
+use crate::words::Phrase;
 
 pub async fn status(app: &Arc<App>, actor: &Actor) -> Result<Status, OpError> {
     actor.require_instance_admin()?;
@@ -48,7 +49,10 @@ fn gather(app: &App, stores: Vec<StoreView>) -> Result<Status, OpError> {
     let snapshot = app.catalogue.snapshot()?;
     let total = snapshot.count(&Counter::Total)?;
     let last_run = last_run(&snapshot)?;
-    let (safety, mut warnings) = scopes(&snapshot, &settings.topology)?;
+    let (safety, of_links) = scopes(&snapshot, &settings.topology)?;
+    let mut found = of_stores(app, &settings.topology)?;
+    let mut warnings = warnings::phrases(&of_links);
+    found.extend(of_links);
     let current = app.maintenance.current();
     let attention = attention::of(&Facts {
         stores: &stores,
@@ -56,11 +60,12 @@ fn gather(app: &App, stores: Vec<StoreView>) -> Result<Status, OpError> {
         last_run: last_run.as_ref(),
         current: current.as_ref(),
         limits: &limits,
-        warnings: &warnings,
+        warnings: &found,
     });
     for store in &stores {
         warnings.extend(store.warnings.iter().cloned());
-        warnings.extend(store.health.problem.iter().map(|p| format!("{}: {p}", store.name)));
+        let problem = store.health.problem.iter();
+        warnings.extend(problem.map(|p| Phrase::new(format!("{}: {p}", store.name))));
     }
     Ok(Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -132,7 +137,15 @@ fn last_run(snapshot: &Snapshot) -> Result<Option<Run>, OpError> {
     Ok(snapshot.runs(2)?.into_iter().find(over))
 }
 
-fn scopes(snapshot: &Snapshot, topology: &Topology) -> Result<(Safety, Vec<String>), OpError> {
+fn of_stores(app: &App, topology: &Topology) -> Result<Vec<Warning>, OpError> {
+    let mut all = Vec::new();
+    for store in topology.stores_by_name() {
+        all.extend(warnings::of_store(store, stores::disk_facts(app, store)?));
+    }
+    Ok(all)
+}
+
+fn scopes(snapshot: &Snapshot, topology: &Topology) -> Result<(Safety, Vec<Warning>), OpError> {
     let mut safety = Safety::default();
     let mut all = Vec::new();
     for scope in topology.scopes_by_name() {

@@ -1,11 +1,15 @@
 //! What an administrator should know about a configuration that is allowed (SPEC 3). Pure; every
-//! warning names the command that mends it.
+//! warning has the remedies that mend it.
 
 use std::cmp::Reverse;
 
 use super::tally::Tally;
-use crate::domain::{ByteSize, Link, ScopeId, Store, StoreId, Topology};
+use crate::domain::{
+    Change, Concern, LimitOf, Link, LinkSetting, Remedy, Scope, ScopeId, ScopeName, Store, StoreId,
+    StoreName, StoreSetting, Target, Topology, Warning,
+};
 use crate::planner::upload_order;
+use crate::words::{self, Phrase};
 
 /// What the disk and the history say about a local store, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -18,60 +22,57 @@ pub struct DiskFacts {
 
 const GIGABYTE: u64 = 1_000_000_000;
 
-/// As it is typed; not more than `bytes`.
-fn round(bytes: u64) -> String {
-    if bytes >= GIGABYTE { format!("{}GB", bytes / GIGABYTE) } else { bytes.to_string() }
+/// As they are shown.
+pub fn phrases(warnings: &[Warning]) -> Vec<Phrase> {
+    warnings.iter().map(words::warning).collect()
 }
 
 /// A store's own warnings.
-pub fn of_store(store: &Store, facts: DiskFacts) -> Vec<String> {
-    let mut all = Vec::new();
+pub fn of_store(store: &Store, facts: DiskFacts) -> Vec<Warning> {
     if store.is_remote() {
-        return all;
+        return Vec::new();
     }
-    let name = &store.name;
-    let best = facts.capacity.map(|capacity| {
-        // Without a history a tenth of the disk stands in for the week.
-        let best = capacity.saturating_sub(facts.week.unwrap_or(capacity / 10));
-        // A round figure does not change with every free byte.
-        if best > GIGABYTE { best / GIGABYTE * GIGABYTE } else { best }
-    });
-    let command = |soft: Option<u64>| {
-        let value = soft.map_or_else(|| "SIZE".to_owned(), round);
-        format!("`hayloft store manage {name} --soft-max-size {value}`")
-    };
-    match (store.soft_max_size, best, facts.capacity) {
+    let best = facts.capacity.map(|capacity| best_soft_limit(capacity, facts.week));
+    limit_concern(store, best, facts.capacity).into_iter().collect()
+}
+
+/// What keeps a week of uploads free.
+fn best_soft_limit(capacity: u64, week: Option<u64>) -> u64 {
+    // Without a history a tenth of the disk stands in for the week.
+    let best = capacity.saturating_sub(week.unwrap_or(capacity / 10));
+    // A round figure does not change with every free byte.
+    if best > GIGABYTE { best / GIGABYTE * GIGABYTE } else { best }
+}
+
+fn limit_concern(store: &Store, best: Option<u64>, capacity: Option<u64>) -> Option<Warning> {
+    let name = store.name.clone();
+    let (concern, limit) = match (store.soft_max_size, best, capacity) {
         // Closed on purpose.
-        (None, _, _) if store.max_size == Some(0) => {}
+        (None, _, _) if store.max_size == Some(0) => return None,
         // Its disk cannot fill up, but it can.
         (None, Some(best), _) if store.max_size.is_some_and(|max| max < best) => {
-            let command = command(store.max_size.map(|max| max - max.div_ceil(10)));
-            all.push(format!(
-                "{name} is a local store with a hard limit and no soft limit, so the vacuum makes no room before uploads \
-                 are refused: say {command}"
-            ));
+            let below = store.max_size.map(|max| max - max.div_ceil(10));
+            (Concern::HardLimitOnly { store: name }, below)
         }
-        (None, best, _) => {
-            let command = command(best);
-            all.push(format!(
-            "{name} is a local store without a soft limit, so its disk can fill up: say {command}"
-            ));
+        (None, best, _) => (Concern::DiskMayFill { store: name }, best),
+        (Some(limit), Some(best), Some(disk)) if limit > best => {
+            (Concern::SoftLimitTooHigh { store: name, limit, disk }, Some(best))
         }
-        (Some(soft), Some(best), Some(capacity)) if soft > best => all.push(format!(
-            "the soft limit of {name} ({}) leaves less than a week of uploads free on a disk of {}: say {command}",
-            ByteSize(soft),
-            ByteSize(capacity),
-            command = command(Some(best))
-        )),
-        (Some(_), _, _) => {}
-    }
-    all
+        (Some(_), _, _) => return None,
+    };
+    let to = limit.map_or(Target::Chosen, Target::Size);
+    let remedy = Remedy::set_store(store.name.clone(), StoreSetting::SoftMaxSize, to);
+    Some(Warning { concern, remedies: vec![remedy] })
 }
 
 /// A link's warnings, those about its scope as a whole included at the link that mends them.
-pub(super) fn of_link(topology: &Topology, link: &Link, tally: &Tally<'_>) -> Vec<String> {
-    let Some(store) = topology.stores.get(&link.store) else { return Vec::new() };
-    let about = About { topology, link, store, tally };
+pub(super) fn of_link(topology: &Topology, link: &Link, tally: &Tally<'_>) -> Vec<Warning> {
+    let (Some(store), Some(scope)) =
+        (topology.stores.get(&link.store), topology.scopes.get(&link.scope))
+    else {
+        return Vec::new();
+    };
+    let about = About { topology, link, store, scope, tally };
     [
         about.drain_without_read_only(),
         about.populate_with_soft_limit(),
@@ -92,60 +93,48 @@ struct About<'a> {
     topology: &'a Topology,
     link: &'a Link,
     store: &'a Store,
+    scope: &'a Scope,
     tally: &'a Tally<'a>,
 }
 
 impl About<'_> {
-    fn scope(&self) -> String {
-        self.topology.scope_name(self.link.scope)
+    fn names(&self) -> (ScopeName, StoreName) {
+        (self.scope.name.clone(), self.store.name.clone())
     }
 
-    fn edit(&self, options: &str) -> String {
-        format!("`hayloft scope manage {} edit-store {} {options}`", self.scope(), self.store.name)
+    fn edit(&self, setting: LinkSetting, to: Target) -> Remedy {
+        let (scope, store) = self.names();
+        Remedy::set_link(scope, store, setting, to)
     }
 
-    fn drain_without_read_only(&self) -> Option<String> {
+    fn drain_without_read_only(&self) -> Option<Warning> {
         let policy = &self.link.policy;
-        (policy.drain.is_on() && !policy.read_only).then(|| {
-            format!(
-                "{} is drained and still takes uploads: say {}",
-                self.store.name,
-                self.edit("--read-only")
-            )
-        })
+        let concern = Concern::DrainedTakesUploads { store: self.store.name.clone() };
+        let remedies = vec![self.edit(LinkSetting::ReadOnly, Target::On)];
+        (policy.drain.is_on() && !policy.read_only).then_some(Warning { concern, remedies })
     }
 
-    fn populate_with_soft_limit(&self) -> Option<String> {
+    fn populate_with_soft_limit(&self) -> Option<Warning> {
         if !self.link.policy.populate {
             return None;
         }
-        let name = &self.store.name;
-        if self.link.policy.soft_max_size.is_some() {
-            let command = self.edit("--soft-max-size none");
-            return Some(format!(
-                "{name} is populated and has a soft limit for scope {}: populated files are never shed; say {command}",
-                self.scope()
-            ));
-        }
-        self.store.soft_max_size.is_some().then(|| {
-            format!(
-                "{name} is populated by scope {} and has a soft limit: populated files are never shed; say \
-                 `hayloft store manage {name} --soft-max-size none`",
-                self.scope()
-            )
-        })
+        let (scope, store) = self.names();
+        let (limit, remedy) = if self.link.policy.soft_max_size.is_some() {
+            (LimitOf::Link, self.edit(LinkSetting::SoftMaxSize, Target::Unset))
+        } else {
+            self.store.soft_max_size?;
+            (LimitOf::Soft, without_soft_limit(store.clone()))
+        };
+        let concern = Concern::PopulatedNeverSheds { scope, store, limit };
+        Some(Warning { concern, remedies: vec![remedy] })
     }
 
-    fn readable_archive(&self) -> Option<String> {
+    fn readable_archive(&self) -> Option<Warning> {
         let s3 = self.store.s3().filter(|s3| s3.is_archive())?;
-        (!self.link.policy.write_only).then(|| {
-            format!(
-                "{} has storage class {}, whose objects cannot be read at once: say {}",
-                self.store.name,
-                s3.storage_class.as_deref().unwrap_or_default(),
-                self.edit("--write-only")
-            )
-        })
+        let class = s3.storage_class.clone().unwrap_or_default();
+        let concern = Concern::ArchiveIsRead { store: self.store.name.clone(), class };
+        let remedies = vec![self.edit(LinkSetting::WriteOnly, Target::On)];
+        (!self.link.policy.write_only).then_some(Warning { concern, remedies })
     }
 
     fn is_first_for_uploads(&self) -> bool {
@@ -153,41 +142,32 @@ impl About<'_> {
         first == Some(self.link.store)
     }
 
-    fn remote_uploads(&self) -> Option<String> {
-        (self.store.is_remote() && self.is_first_for_uploads()).then(|| {
-            let local = self.best_local().unwrap_or_else(|| "LOCAL".to_owned());
-            format!(
-                "uploads of scope {} go straight to the remote store {}: say `hayloft scope manage {} default-store {local}`",
-                self.scope(),
-                self.store.name,
-                self.scope()
-            )
-        })
+    fn remote_uploads(&self) -> Option<Warning> {
+        let (scope, store) = self.names();
+        let remedy = Remedy::DefaultStore { scope: scope.clone(), store: self.best_local() };
+        let concern = Concern::RemoteFirst { scope, store };
+        (self.store.is_remote() && self.is_first_for_uploads())
+            .then(|| Warning { concern, remedies: vec![remedy] })
     }
 
     /// The local store that the scope would best upload to.
-    fn best_local(&self) -> Option<String> {
+    fn best_local(&self) -> Option<StoreName> {
         let mut links: Vec<&Link> = self.topology.links_of(self.link.scope).collect();
         links.sort_by_key(|l| Reverse(l.upload_priority));
         let mut stores = links.iter().filter_map(|l| self.topology.stores.get(&l.store));
-        stores.find(|s| !s.is_remote()).map(|s| s.name.to_string())
+        stores.find(|s| !s.is_remote()).map(|s| s.name.clone())
     }
 
     /// At the first store for uploads: where the overflow would come from.
-    fn no_overflow(&self) -> Option<String> {
+    fn no_overflow(&self) -> Option<Warning> {
+        let (scope, store) = self.names();
         let alone = takes_overflow(self.topology, self.link.scope, self.link.store).is_none();
-        (self.is_first_for_uploads() && alone).then(|| {
-            format!(
-                "scope {} has no store that could take what does not fit into {}: say `hayloft scope manage {} \
-                 add-store STORE`",
-                self.scope(),
-                self.store.name,
-                self.scope()
-            )
-        })
+        let remedy = Remedy::LinkStore { scope: Some(scope.clone()), store: None };
+        let concern = Concern::NoOverflow { scope, store };
+        (self.is_first_for_uploads() && alone).then(|| Warning { concern, remedies: vec![remedy] })
     }
 
-    fn populate_too_small(&self) -> Option<String> {
+    fn populate_too_small(&self) -> Option<Warning> {
         if !self.link.policy.populate {
             return None;
         }
@@ -196,86 +176,71 @@ impl About<'_> {
         let own = too_small(self.link.policy.soft_max_size);
         let (soft, max) = (too_small(self.store.soft_max_size), too_small(self.store.max_size));
         let room = smallest([own, soft, max])?;
-        let name = &self.store.name;
+        let (scope, store) = self.names();
         // Only limits that stand in the way, and none that is not set.
-        let command = if own.is_some() {
-            self.edit("--soft-max-size none")
+        let remedy = if own.is_some() {
+            self.edit(LinkSetting::SoftMaxSize, Target::Unset)
         } else {
-            let unset = soft.map(|_| " --soft-max-size none");
-            let larger = max.map(|_| format!(" --max-size {}", with_headroom(need)));
-            format!(
-                "`hayloft store manage {name}{}{}`",
-                unset.unwrap_or_default(),
-                larger.unwrap_or_default()
-            )
+            let unset = soft.map(|_| Change::new(StoreSetting::SoftMaxSize, Target::Unset));
+            let to = Target::Size(with_headroom(need));
+            let larger = max.map(|_| Change::new(StoreSetting::MaxSize, to));
+            let changes = unset.into_iter().chain(larger).collect();
+            Remedy::SetStore { store: store.clone(), changes }
         };
-        let which = match room {
-            room if own == Some(room) => "its soft limit for the scope",
-            room if soft == Some(room) => "its soft limit",
-            _ => "its hard limit",
+        let limit = match room {
+            room if own == Some(room) => LimitOf::Link,
+            room if soft == Some(room) => LimitOf::Soft,
+            _ => LimitOf::Hard,
         };
-        Some(format!(
-            "{name} is populated and {which} is smaller than scope {} ({} of {}): say {command}",
-            self.scope(),
-            ByteSize(room),
-            ByteSize(need)
-        ))
+        let concern = Concern::PopulateTooSmall { scope, store, limit, room, need };
+        Some(Warning { concern, remedies: vec![remedy] })
     }
 
-    fn drain_into_soft_limit(&self) -> Option<String> {
+    fn drain_into_soft_limit(&self) -> Option<Warning> {
         let target = self.link.policy.drain.target()?;
         let into = self.topology.store(target.as_str())?;
         let own = self.topology.link(self.link.scope, into.id)?.policy.soft_max_size;
         let limit = smallest([into.soft_max_size, own])?;
-        let command = if own == Some(limit) {
-            format!(
-                "hayloft scope manage {} edit-store {target} --soft-max-size none",
-                self.scope()
-            )
+        let (scope, store) = self.names();
+        let target = into.name.clone();
+        let remedy = if own == Some(limit) {
+            let setting = LinkSetting::SoftMaxSize;
+            Remedy::set_link(scope, target.clone(), setting, Target::Unset)
         } else {
-            format!("hayloft store manage {target} --soft-max-size none")
+            without_soft_limit(target.clone())
         };
-        Some(format!(
-            "{} is drained into {target}, whose soft limit of {} holds files back: say `{command}`",
-            self.store.name,
-            ByteSize(limit)
-        ))
+        let concern = Concern::DrainsIntoSoftLimit { store, target, limit };
+        Some(Warning { concern, remedies: vec![remedy] })
     }
 
-    fn drain_done(&self) -> Option<String> {
-        let target = self.link.policy.drain.target()?;
-        self.tally.all_in(self.link.store).is_zero().then(|| {
-            format!(
-                "{} is drained into {target} and nothing is left to drain: say {}, or `hayloft scope manage {} \
-                 remove-store {}`",
-                self.store.name,
-                self.edit("--no-drain"),
-                self.scope(),
-                self.store.name
-            )
-        })
+    fn drain_done(&self) -> Option<Warning> {
+        let target = self.topology.store(self.link.policy.drain.target()?.as_str())?.name.clone();
+        let (scope, store) = self.names();
+        let unlink = Remedy::UnlinkStore { scope, store: store.clone() };
+        let remedies = vec![self.edit(LinkSetting::Drain, Target::Off), unlink];
+        let concern = Concern::NothingLeftToDrain { store, target };
+        let is_over = self.tally.all_in(self.link.store).is_zero();
+        is_over.then_some(Warning { concern, remedies })
     }
 
-    fn archived_only(&self) -> Option<String> {
+    fn archived_only(&self) -> Option<Warning> {
         let held = self.tally.live_in(self.link.store).files > 0;
-        let count = self.tally.archived_only();
-        (self.link.policy.write_only && held && count.files > 0).then(|| {
-            format!(
-                "{} of scope {} ({}) have their only replica in a write_only store: restore them there and say {}, or \
-                 upload them again",
-                super::plural(count.files, "file"),
-                self.scope(),
-                ByteSize(count.bytes),
-                self.edit("--no-write-only")
-            )
-        })
+        let files = self.tally.archived_only();
+        let remedies = vec![self.edit(LinkSetting::WriteOnly, Target::Off)];
+        let concern = Concern::OnlyInArchive { scope: self.scope.name.clone(), files };
+        (self.link.policy.write_only && held && files.files > 0)
+            .then_some(Warning { concern, remedies })
     }
 }
 
+fn without_soft_limit(store: StoreName) -> Remedy {
+    Remedy::set_store(store, StoreSetting::SoftMaxSize, Target::Unset)
+}
+
 /// A limit that is not reached again with the next upload.
-fn with_headroom(need: u64) -> String {
+fn with_headroom(need: u64) -> u64 {
     let wanted = need.saturating_add(need / 4);
-    if wanted >= GIGABYTE { format!("{}GB", wanted.div_ceil(GIGABYTE)) } else { wanted.to_string() }
+    if wanted >= GIGABYTE { wanted.next_multiple_of(GIGABYTE) } else { wanted }
 }
 
 fn smallest(limits: impl IntoIterator<Item = Option<u64>>) -> Option<u64> {
@@ -295,7 +260,7 @@ mod tests {
     use crate::catalogue::Holders;
     use crate::domain::{
         BackendConfig, Checksum, Credentials, Drain, LocalConfig, Policy, S3Config, Scope,
-        ScopeName, ServeMode, StoreName, Timestamp,
+        ServeMode, Timestamp,
     };
 
     const SCOPE: ScopeId = ScopeId(1);
@@ -361,7 +326,7 @@ mod tests {
         vec![Holders { live: true, stores, count: Count { files, bytes: files * 1000 } }]
     }
 
-    type Change = fn(&mut Topology);
+    type Setup = fn(&mut Topology);
 
     fn policy(topology: &mut Topology, store: StoreId) -> &mut Policy {
         &mut topology.links.get_mut(&(SCOPE, store)).expect("linked").policy
@@ -377,9 +342,13 @@ mod tests {
         Drain::Into(StoreName::new(name).expect("a name"))
     }
 
+    fn said(warnings: &[Warning]) -> String {
+        phrases(warnings).iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    }
+
     #[test]
     fn each_configuration_that_asks_for_trouble_has_its_warning() {
-        let cases: [(&str, StoreId, &[&str], Change); 11] = [
+        let cases: [(&str, StoreId, &[&str], Setup); 11] = [
             ("nothing", LOCAL, &[], |_| {}),
             ("drain", CLOUD, &["edit-store cloud --read-only"], |t| {
                 policy(t, CLOUD).drain = Drain::Anywhere;
@@ -426,7 +395,7 @@ mod tests {
             change(&mut topology);
             let tally = Tally::new(&topology, SCOPE, held(vec![LOCAL], 2));
             let link = topology.link(SCOPE, at).expect("linked");
-            let all = of_link(&topology, link, &tally).join("\n");
+            let all = said(&of_link(&topology, link, &tally));
             assert_eq!(all.is_empty(), expected.is_empty(), "{name}: {all}");
             for text in expected {
                 assert!(all.contains(text), "{name}: {all}");
@@ -446,7 +415,7 @@ mod tests {
         for (soft, warned) in [(None, true), (Some(901), true), (Some(900), false)] {
             assert_eq!(!of_store(&local(soft), facts).is_empty(), warned, "{soft:?}");
         }
-        assert!(of_store(&local(None), facts)[0].contains("--soft-max-size 900"));
+        assert!(said(&of_store(&local(None), facts)).contains("--soft-max-size 900"));
         assert!(of_store(&local(Some(1 << 50)), DiskFacts::default()).is_empty(), "unknown disk");
     }
 
@@ -457,7 +426,7 @@ mod tests {
             ..store(LOCAL, "local", BackendConfig::Local(LocalConfig { root: "/l".into() }))
         };
         let facts = DiskFacts { capacity: Some(70 * GIGABYTE), week: Some(8 * GIGABYTE) };
-        let advice = |max: u64| of_store(&local(Some(max)), facts).join("\n");
+        let advice = |max: u64| said(&of_store(&local(Some(max)), facts));
         assert!(advice(50 * GIGABYTE).contains("--soft-max-size 45GB`"));
         assert!(!advice(50 * GIGABYTE).contains("disk"), "{}", advice(50 * GIGABYTE));
         assert!(advice(80 * GIGABYTE).contains("its disk can fill up"));

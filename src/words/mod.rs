@@ -10,9 +10,11 @@ mod diagnosis;
 mod link;
 mod phrase;
 mod setting;
+mod warning;
 
 pub use command::command;
 pub use diagnosis::{advice, diagnosis, store_error};
 pub use link::{PageLink, link};
 pub use phrase::{Phrase, Piece};
 pub use setting::{link_label, link_option, store_label, store_option};
+pub use warning::{concern, warning};

@@ -1,5 +1,7 @@
 //! Tables and the words in their cells.
 
+use std::fmt::Display;
+
 use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, CellAlignment, ContentArrangement};
 
@@ -77,7 +79,7 @@ pub fn of_limit(size: u64, limit: Option<u64>) -> String {
 }
 
 /// One line for each warning.
-pub fn warnings<'a>(about: &str, list: impl IntoIterator<Item = &'a String>) -> String {
+pub fn warnings(about: &str, list: impl IntoIterator<Item = impl Display>) -> String {
     list.into_iter()
         .fold(String::new(), |text, warning| text + &format!("\nwarning: {about}{warning}"))
 }

@@ -115,7 +115,7 @@ fn view(app: &App, topology: &Topology, store: &Store) -> Result<StoreView, OpEr
         scopes: scopes(&snapshot, topology, store.id)?,
         health: health(app, store),
         s3: store.s3().map(s3_settings::view),
-        warnings: warnings::of_store(store, facts),
+        warnings: warnings::phrases(&warnings::of_store(store, facts)),
     })
 }
 
