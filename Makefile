@@ -4,7 +4,7 @@
 # make test-all what takes longer too: schemathesis, many storms
 # make schemathesis  ask a fresh instance all that its OpenAPI document allows, and much that it does not
 # make check    format, lints, docs, layers; no tests
-# make golden   write the expected plans of tests/scenarios anew; review the diff
+# make golden   write the expected plans of tests/scenarios and the OpenAPI document anew; review the diff
 # make mutants  break each rule of src/planner in turn and see that a test notices (half an hour on two quiet cores; goes on where it was)
 # make deny     licences and sources of all dependencies (needs cargo-deny)
 # make deb      build the Debian package into target/debian (TARGET=aarch64-unknown-linux-gnu: for arm64)
@@ -74,7 +74,8 @@ $(SCHEMATHESIS)/installed: tests/schemathesis/requirements.txt | $(STAMP)
 
 golden:
 	HAYLOFT_GOLDEN=1 $(CARGO) test --locked --test it every_scenario_plans
-	@git status --short tests/scenarios
+	HAYLOFT_GOLDEN=1 $(CARGO) test --locked --lib the_document_that_is_served
+	@git status --short tests/scenarios src/server/admin
 
 mutants: $(TOOLS)/bin/cargo-mutants
 	PATH="$(TOOLS)/bin:$$PATH" nice -n 19 sh tests/mutants/run.sh

@@ -1,13 +1,13 @@
 //! Files, and where they lie.
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use super::vacuum::MoveView;
 use crate::domain::{Digest, ReplicaState, ScopeName, StoreName, Timestamp};
 
 /// The answer to an upload.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Uploaded {
     pub scope: ScopeName,
     pub path: String,
@@ -15,60 +15,65 @@ pub struct Uploaded {
     pub size: u64,
     pub content_type: String,
     pub store: StoreName,
-    #[schema(value_type = String, format = DateTime)]
+    #[cfg_attr(test, schema(value_type = String, format = DateTime))]
     pub created_at: Timestamp,
 }
 
 /// One row of a listing.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct ListedEntry {
     pub path: String,
     pub digest: Digest,
     pub size: u64,
     pub content_type: String,
-    #[schema(value_type = String, format = DateTime)]
+    #[cfg_attr(test, schema(value_type = String, format = DateTime))]
     pub created_at: Timestamp,
 }
 
 /// A page of a listing; `next` goes into `after`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Listing {
     pub entries: Vec<ListedEntry>,
     pub next: Option<String>,
 }
 
 /// A replica in `file show`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct ReplicaView {
     pub store: StoreName,
-    #[schema(value_type = String)]
+    #[cfg_attr(test, schema(value_type = String))]
     pub state: ReplicaState,
-    #[schema(value_type = String, format = DateTime)]
+    #[cfg_attr(test, schema(value_type = String, format = DateTime))]
     pub stored_at: Timestamp,
-    #[schema(value_type = Option<String>, format = DateTime)]
+    #[cfg_attr(test, schema(value_type = Option<String>, format = DateTime))]
     pub verified_at: Option<Timestamp>,
 }
 
 /// `file show`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct FileView {
     pub scope: ScopeName,
     pub path: String,
     pub digest: Digest,
     pub size: u64,
     pub content_type: String,
-    #[schema(value_type = String, format = DateTime)]
+    #[cfg_attr(test, schema(value_type = String, format = DateTime))]
     pub created_at: Timestamp,
-    #[schema(value_type = String, format = DateTime)]
+    #[cfg_attr(test, schema(value_type = String, format = DateTime))]
     pub last_used: Timestamp,
     pub replicas: Vec<ReplicaView>,
 }
 
 /// One replica in `file explain`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct ReplicaExplanation {
     pub store: StoreName,
-    #[schema(value_type = String)]
+    #[cfg_attr(test, schema(value_type = String))]
     pub state: ReplicaState,
     /// True for the replica that a download would get now.
     pub serves: bool,
@@ -78,7 +83,8 @@ pub struct ReplicaExplanation {
 }
 
 /// `file explain`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Explanation {
     #[serde(flatten)]
     pub file: FileView,

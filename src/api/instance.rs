@@ -1,7 +1,6 @@
 //! Access, status, verification and what else concerns the whole instance.
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use super::stores::StoreView;
 use super::vacuum::Run;
@@ -9,18 +8,9 @@ use crate::domain::{Digest, ScopeName, StoreName, Timestamp};
 use crate::words::Phrase;
 
 #[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Serialize,
-    Deserialize,
-    ToSchema,
-    clap::ValueEnum,
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum,
 )]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     Read,
@@ -28,12 +18,16 @@ pub enum Role {
     Admin,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TokenCreate {
-    #[schema(
-        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
-        max_length = 100
+    #[cfg_attr(
+        test,
+        schema(
+            pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
+            max_length = 100
+        )
     )]
     pub name: String,
     pub role: Role,
@@ -42,49 +36,53 @@ pub struct TokenCreate {
     pub scope: Option<ScopeName>,
     /// `90d`, `24h`; none never expires.
     #[serde(default)]
-    #[schema(pattern = "^(?!0+[smhd]?$)[0-9]{1,5}[smhd]?$")]
+    #[cfg_attr(test, schema(pattern = "^(?!0+[smhd]?$)[0-9]{1,5}[smhd]?$"))]
     pub expires: Option<String>,
 }
 
 /// `token create`: the only time that the token is shown.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct TokenCreated {
     pub id: String,
     pub name: String,
     pub role: Role,
     pub scope: Option<ScopeName>,
     pub token: String,
-    #[schema(value_type = Option<String>, format = DateTime)]
+    #[cfg_attr(test, schema(value_type = Option<String>, format = DateTime))]
     pub expires_at: Option<Timestamp>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct TokenView {
     pub id: String,
     pub name: String,
     pub role: Role,
     pub scope: Option<ScopeName>,
-    #[schema(value_type = String, format = DateTime)]
+    #[cfg_attr(test, schema(value_type = String, format = DateTime))]
     pub created_at: Timestamp,
-    #[schema(value_type = Option<String>, format = DateTime)]
+    #[cfg_attr(test, schema(value_type = Option<String>, format = DateTime))]
     pub expires_at: Option<Timestamp>,
-    #[schema(value_type = Option<String>, format = DateTime)]
+    #[cfg_attr(test, schema(value_type = Option<String>, format = DateTime))]
     pub last_used: Option<Timestamp>,
 }
 
 /// A one-time sign-in link.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct SignInLink {
     pub url: String,
-    #[schema(value_type = String, format = DateTime)]
+    #[cfg_attr(test, schema(value_type = String, format = DateTime))]
     pub expires_at: Timestamp,
 }
 
 /// A recorded change.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct AuditEntry {
     pub id: u64,
-    #[schema(value_type = String, format = DateTime)]
+    #[cfg_attr(test, schema(value_type = String, format = DateTime))]
     pub at: Timestamp,
     /// `socket`, `cli`, `token:NAME (ID)`, `session of token NAME (ID)`, `session by link`.
     pub who: String,
@@ -95,7 +93,8 @@ pub struct AuditEntry {
 }
 
 /// How many files have so many readable replicas, over all scopes.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Safety {
     pub readable_0: u64,
     pub readable_1: u64,
@@ -103,7 +102,8 @@ pub struct Safety {
 }
 
 /// How much something matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Something does not work, or a file is in danger.
@@ -113,7 +113,8 @@ pub enum Severity {
 }
 
 /// Something that an administrator should look at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Attention {
     pub severity: Severity,
     pub what: String,
@@ -122,16 +123,17 @@ pub struct Attention {
 }
 
 /// `status`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Status {
     pub version: String,
-    #[schema(value_type = String, format = DateTime)]
+    #[cfg_attr(test, schema(value_type = String, format = DateTime))]
     pub started_at: Timestamp,
     pub files: u64,
     pub bytes: u64,
     pub stores: Vec<StoreView>,
     pub last_run: Option<Run>,
-    #[schema(value_type = Option<String>, format = DateTime)]
+    #[cfg_attr(test, schema(value_type = Option<String>, format = DateTime))]
     pub next_run: Option<Timestamp>,
     pub running: Option<u64>,
     pub safety: Safety,
@@ -141,7 +143,8 @@ pub struct Status {
     pub warnings: Vec<Phrase>,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct VerifyRequest {
     #[serde(default)]
@@ -151,7 +154,8 @@ pub struct VerifyRequest {
 }
 
 /// A file that verify complains about.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct VerifyFinding {
     pub digest: Digest,
     pub store: Option<String>,
@@ -162,14 +166,16 @@ pub struct VerifyFinding {
 }
 
 /// What a file is called.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct FileName {
     pub scope: String,
     pub path: String,
 }
 
 /// How many of each kind verify found: lists end at 10,000.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct VerifyTotals {
     pub lost: u64,
     pub missing: u64,
@@ -178,7 +184,8 @@ pub struct VerifyTotals {
 }
 
 /// A counter that differs from the recount.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct CounterFinding {
     pub counter: String,
     pub recorded: i64,
@@ -186,7 +193,8 @@ pub struct CounterFinding {
 }
 
 /// `verify`. `ok` is false for lost, missing, corrupt files and wrong counters only.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct VerifyReport {
     pub ok: bool,
     pub checked_files: u64,
@@ -210,7 +218,8 @@ pub struct VerifyReport {
 }
 
 /// One row of `import workspaces` [39].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Workspace {
     pub scope: ScopeName,
     pub workspace: String,
@@ -220,7 +229,8 @@ pub struct Workspace {
 }
 
 /// One receiver in `notify test`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct NotifyTested {
     /// `json`, `ntfy` or `slack`.
     pub kind: String,
@@ -231,7 +241,8 @@ pub struct NotifyTested {
 }
 
 /// What `import workspaces` did.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct WorkspacesImported {
     pub scopes_created: u64,
     pub links_created: u64,

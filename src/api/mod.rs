@@ -8,7 +8,6 @@ mod stores;
 mod vacuum;
 
 use serde::{Deserialize, Deserializer, Serialize};
-use utoipa::ToSchema;
 
 pub use crate::domain::Count;
 pub use files::*;
@@ -40,7 +39,8 @@ fn object<'de, T: serde::de::DeserializeOwned, D: Deserializer<'de>>(
 }
 
 /// An error answer (RFC 9457).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Problem {
     /// The kind of problem, stable: `insufficient-storage`, `run-in-progress`, …
     #[serde(rename = "type")]

@@ -1,13 +1,13 @@
 //! Scopes and their links to stores.
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use super::{given, object, value};
 use crate::domain::{Policy, ScopeName, StoreName};
 use crate::words::Phrase;
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ScopeCreate {
     pub name: ScopeName,
@@ -21,7 +21,8 @@ pub struct ScopeCreate {
     pub public_read: bool,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ScopeChange {
     pub public_read: Option<bool>,
@@ -29,14 +30,15 @@ pub struct ScopeChange {
 
 /// New or changed link settings: what is absent stays (or takes its default in a new link), null
 /// unsets.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LinkChange {
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<i32>)]
+    #[cfg_attr(test, schema(value_type = Option<i32>))]
     pub upload_priority: Option<Option<i32>>,
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<i32>)]
+    #[cfg_attr(test, schema(value_type = Option<i32>))]
     pub download_priority: Option<Option<i32>>,
     /// Only these keys of the policy change.
     #[serde(default, deserialize_with = "object", skip_serializing_if = "Option::is_none")]
@@ -47,23 +49,24 @@ pub struct LinkChange {
 }
 
 /// Changes to single keys of a policy.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PolicyChange {
     #[serde(default, deserialize_with = "value", skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
+    #[cfg_attr(test, schema(nullable = false))]
     pub populate: Option<bool>,
     #[serde(default, deserialize_with = "value", skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
+    #[cfg_attr(test, schema(nullable = false))]
     pub drain: Option<crate::domain::Drain>,
     #[serde(default, deserialize_with = "value", skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
+    #[cfg_attr(test, schema(nullable = false))]
     pub read_only: Option<bool>,
     #[serde(default, deserialize_with = "value", skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
+    #[cfg_attr(test, schema(nullable = false))]
     pub write_only: Option<bool>,
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<u64>)]
+    #[cfg_attr(test, schema(value_type = Option<u64>))]
     pub soft_max_size: Option<Option<u64>>,
 }
 
@@ -80,14 +83,16 @@ impl PolicyChange {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DefaultStore {
     pub store: StoreName,
 }
 
 /// Where a link stands (SPEC 11).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum LinkState {
     /// No file of the scope, and no drain asked for.
@@ -100,7 +105,8 @@ pub enum LinkState {
 }
 
 /// Files of a draining link that another scope keeps there, those that are not deleted.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Retained {
     pub scope: String,
     pub files: u64,
@@ -111,7 +117,8 @@ pub struct Retained {
 }
 
 /// A link as shown.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct LinkView {
     pub store: StoreName,
     pub backend: String,
@@ -130,7 +137,8 @@ pub struct LinkView {
 }
 
 /// `scope show`; stores in upload order.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct ScopeView {
     pub name: ScopeName,
     pub public_read: bool,

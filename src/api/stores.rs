@@ -3,7 +3,6 @@
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize};
-use utoipa::ToSchema;
 
 use super::given;
 use crate::domain::{Checksum, Diagnosis, Digest, Remedy, ServeMode, StoreName, Timestamp, plural};
@@ -17,7 +16,8 @@ fn settings<'de, D: Deserializer<'de>>(d: D) -> Result<S3Settings, D::Error> {
 }
 
 /// Settings of an S3 store that may be given at creation or changed later.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct S3Settings {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -36,7 +36,7 @@ pub struct S3Settings {
     pub serve: Option<ServeMode>,
     /// Seconds, 10 to 3600.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 10, maximum = 3600)]
+    #[cfg_attr(test, schema(minimum = 10, maximum = 3600))]
     pub presign_ttl: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checksum: Option<Checksum>,
@@ -49,12 +49,13 @@ pub struct S3Settings {
     pub credentials: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct StoreCreate {
     pub name: StoreName,
     /// `local` or `s3`.
-    #[schema(pattern = "^(?:local|s3)$")]
+    #[cfg_attr(test, schema(pattern = "^(?:local|s3)$"))]
     pub backend: String,
     /// Directory of a local store, absolute.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -76,7 +77,8 @@ pub struct StoreCreate {
     pub adopt: bool,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct StoreChange {
     #[serde(default, deserialize_with = "settings")]
@@ -84,15 +86,16 @@ pub struct StoreChange {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance_wide: Option<bool>,
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<u64>)]
+    #[cfg_attr(test, schema(value_type = Option<u64>))]
     pub soft_max_size: Option<Option<u64>>,
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<u64>)]
+    #[cfg_attr(test, schema(value_type = Option<u64>))]
     pub max_size: Option<Option<u64>>,
 }
 
 /// A scope's use of a store.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct StoreScope {
     pub scope: String,
     pub linked: bool,
@@ -103,7 +106,8 @@ pub struct StoreScope {
 }
 
 /// `foreign`: the marker is another's, and nothing is deleted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum HealthWord {
     Ok,
@@ -130,17 +134,19 @@ impl fmt::Display for HealthWord {
 }
 
 /// Whether a store can be used now.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Health {
     pub state: HealthWord,
     /// What is wrong and what helps.
     pub problem: Option<Phrase>,
-    #[schema(value_type = Option<String>, format = DateTime)]
+    #[cfg_attr(test, schema(value_type = Option<String>, format = DateTime))]
     pub since: Option<Timestamp>,
 }
 
 /// S3 configuration without secrets.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct S3View {
     pub bucket: String,
     pub prefix: String,
@@ -157,7 +163,8 @@ pub struct S3View {
 }
 
 /// `store show`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct StoreView {
     pub name: StoreName,
     pub backend: String,
@@ -181,7 +188,8 @@ pub struct StoreView {
 }
 
 /// One step of `store check`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct CheckStep {
     pub step: String,
     pub ok: bool,
@@ -192,7 +200,7 @@ pub struct CheckStep {
     pub remedy: Option<Phrase>,
     /// What of that Hayloft itself can do, the first thing first.
     #[serde(default)]
-    #[schema(value_type = Vec<Object>)]
+    #[cfg_attr(test, schema(value_type = Vec<Object>))]
     pub remedies: Vec<Remedy>,
 }
 
@@ -211,7 +219,8 @@ impl CheckStep {
 }
 
 /// `store check`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct StoreCheck {
     pub store: StoreName,
     pub ok: bool,
@@ -219,7 +228,8 @@ pub struct StoreCheck {
 }
 
 /// One scope in `store evacuation`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct EvacuationScope {
     pub scope: String,
     /// Files that would keep no readable replica.
@@ -236,7 +246,8 @@ pub struct EvacuationScope {
     pub files: Vec<EvacuationFile>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct EvacuationFile {
     pub path: Option<String>,
     pub digest: Digest,
@@ -244,7 +255,8 @@ pub struct EvacuationFile {
 }
 
 /// `store evacuation`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Evacuation {
     pub store: StoreName,
     pub can_be_given_up: bool,
@@ -254,7 +266,8 @@ pub struct Evacuation {
 }
 
 /// `store delete`, and what was lost with `--force`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct StoreDeleted {
     pub store: StoreName,
     pub lost_files: u64,
@@ -262,7 +275,8 @@ pub struct StoreDeleted {
     pub lost_digests: Vec<Digest>,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SweepRequest {
     #[serde(default)]
@@ -270,7 +284,8 @@ pub struct SweepRequest {
 }
 
 /// What a sweep did.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct SweepReport {
     pub store: String,
     pub objects: u64,
@@ -282,7 +297,8 @@ pub struct SweepReport {
 }
 
 /// What `store reconcile` found.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct ReconcileReport {
     pub store: String,
     pub objects: u64,

@@ -4,13 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use crate::domain::{Count, Digest, Timestamp};
 
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum MoveAction {
     Copy,
@@ -29,7 +27,8 @@ impl MoveAction {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// Still at work.
@@ -56,7 +55,8 @@ impl Outcome {
 }
 
 /// One step of a run. `scope` is the scope whose policy asked for it, none for a store's limit.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct MoveView {
     pub action: MoveAction,
     pub scope: Option<String>,
@@ -70,7 +70,8 @@ pub struct MoveView {
 }
 
 /// One class of failures in a run: the same phase, scope, store and cause.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct RunError {
     pub phase: String,
     pub scope: Option<String>,
@@ -83,7 +84,8 @@ pub struct RunError {
 }
 
 /// How far a run is.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Progress {
     pub phase: String,
     pub scope: Option<String>,
@@ -97,15 +99,16 @@ pub struct Progress {
 }
 
 /// A vacuum run, dry or real.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Run {
     /// None for a dry run.
     pub id: Option<u64>,
     pub dry_run: bool,
     pub outcome: Outcome,
-    #[schema(value_type = String, format = DateTime)]
+    #[cfg_attr(test, schema(value_type = String, format = DateTime))]
     pub started_at: Timestamp,
-    #[schema(value_type = Option<String>, format = DateTime)]
+    #[cfg_attr(test, schema(value_type = Option<String>, format = DateTime))]
     pub finished_at: Option<Timestamp>,
     pub copied: Count,
     pub moved: Count,
@@ -122,7 +125,8 @@ pub struct Run {
 }
 
 /// Moves of a preview that are alike.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct MoveGroup {
     pub action: MoveAction,
     /// The scope whose policy asks for them; none for a store's limit and for clean-up.
@@ -174,7 +178,8 @@ impl MoveGroup {
 }
 
 /// What a run would bring into a store and take out of it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct StoreEffect {
     pub store: String,
     pub incoming: Count,
@@ -198,14 +203,15 @@ impl StoreEffect {
 }
 
 /// What the next run would do, in sums, as of `at`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Preview {
     /// When it was looked at.
-    #[schema(value_type = String, format = DateTime)]
+    #[cfg_attr(test, schema(value_type = String, format = DateTime))]
     pub at: Timestamp,
     /// How long that took; milliseconds in JSON.
     #[serde(rename = "milliseconds", with = "milliseconds")]
-    #[schema(value_type = u64)]
+    #[cfg_attr(test, schema(value_type = u64))]
     pub took: Duration,
     /// The dry run. In the server it has its first moves; they are not in answers of the API, where
     /// `vacuum/plan` lists all.
@@ -262,7 +268,8 @@ mod milliseconds {
 }
 
 /// What the next run would do as things are, and with a change that was not made.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct ChangePreview {
     pub before: Preview,
     pub after: Preview,

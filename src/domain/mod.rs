@@ -8,6 +8,7 @@ mod name;
 mod path;
 mod policy;
 mod remedy;
+#[cfg(test)]
 mod schema;
 mod store;
 mod time;

@@ -59,7 +59,8 @@ impl<'de> Deserialize<'de> for Drain {
 }
 
 /// The policy object of a link. Unknown keys and wrong types are refused [37].
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default, remote = "Self")]
 pub struct Policy {
     pub populate: bool,

@@ -75,7 +75,8 @@ impl fmt::Display for ByteSize {
 }
 
 /// Files and bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Count {
     pub files: u64,
     pub bytes: u64,

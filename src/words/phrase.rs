@@ -138,12 +138,14 @@ impl<'de> Deserialize<'de> for Phrase {
     }
 }
 
+#[cfg(test)]
 impl utoipa::PartialSchema for Phrase {
     fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
         String::schema()
     }
 }
 
+#[cfg(test)]
 impl utoipa::ToSchema for Phrase {}
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
+#[cfg(test)]
 use super::openapi::Errors;
 use super::scopes::Forced;
 use super::{Answer, Input, Names, Query, Who};
@@ -18,9 +19,9 @@ use crate::ops;
 const NOTICE: HeaderName = HeaderName::from_static("hayloft-notice");
 
 /// The links of a scope in upload order. For admins of the scope too.
-#[utoipa::path(get, path = "/api/v1/scopes/{scope}/stores", tag = "links",
+#[cfg_attr(test, utoipa::path(get, path = "/api/v1/scopes/{scope}/stores", tag = "links",
     params(("scope" = ScopeName, Path)),
-    responses((status = 200, body = [LinkView]), Errors))]
+    responses((status = 200, body = [LinkView]), Errors)))]
 pub async fn list(
     State(app): State<Arc<App>>,
     Who(actor): Who,
@@ -30,9 +31,9 @@ pub async fn list(
 }
 
 /// One link. For admins of the scope too.
-#[utoipa::path(get, path = "/api/v1/scopes/{scope}/stores/{store}", tag = "links",
+#[cfg_attr(test, utoipa::path(get, path = "/api/v1/scopes/{scope}/stores/{store}", tag = "links",
     params(("scope" = ScopeName, Path), ("store" = StoreName, Path)),
-    responses((status = 200, body = LinkView), Errors))]
+    responses((status = 200, body = LinkView), Errors)))]
 pub async fn show(
     State(app): State<Arc<App>>,
     Who(actor): Who,
@@ -42,9 +43,9 @@ pub async fn show(
 }
 
 /// Links a store to a scope.
-#[utoipa::path(put, path = "/api/v1/scopes/{scope}/stores/{store}", tag = "links",
+#[cfg_attr(test, utoipa::path(put, path = "/api/v1/scopes/{scope}/stores/{store}", tag = "links",
     params(("scope" = ScopeName, Path), ("store" = StoreName, Path)), request_body = Option<LinkChange>,
-    responses((status = 201, body = LinkView), Errors))]
+    responses((status = 201, body = LinkView), Errors)))]
 pub async fn add(
     State(app): State<Arc<App>>,
     Who(actor): Who,
@@ -56,9 +57,9 @@ pub async fn add(
 }
 
 /// Changes a link: what is absent stays, null unsets.
-#[utoipa::path(patch, path = "/api/v1/scopes/{scope}/stores/{store}", tag = "links",
+#[cfg_attr(test, utoipa::path(patch, path = "/api/v1/scopes/{scope}/stores/{store}", tag = "links",
     params(("scope" = ScopeName, Path), ("store" = StoreName, Path)), request_body = Option<LinkChange>,
-    responses((status = 200, body = LinkView), Errors))]
+    responses((status = 200, body = LinkView), Errors)))]
 pub async fn edit(
     State(app): State<Arc<App>>,
     Who(actor): Who,
@@ -70,9 +71,9 @@ pub async fn edit(
 
 /// What the next run would do with this change, and without it; nothing is changed. The change is
 /// refused like one that is made.
-#[utoipa::path(post, path = "/api/v1/scopes/{scope}/stores/{store}/preview", tag = "links",
+#[cfg_attr(test, utoipa::path(post, path = "/api/v1/scopes/{scope}/stores/{store}/preview", tag = "links",
     params(("scope" = ScopeName, Path), ("store" = StoreName, Path)), request_body = Option<LinkChange>,
-    responses((status = 200, body = ChangePreview), Errors))]
+    responses((status = 200, body = ChangePreview), Errors)))]
 pub async fn preview(
     State(app): State<Arc<App>>,
     Who(actor): Who,
@@ -84,9 +85,9 @@ pub async fn preview(
 
 /// Unlinks a store, unless files of the scope would become unreadable. The header `Hayloft-Notice`
 /// says which replicas will go.
-#[utoipa::path(delete, path = "/api/v1/scopes/{scope}/stores/{store}", tag = "links",
+#[cfg_attr(test, utoipa::path(delete, path = "/api/v1/scopes/{scope}/stores/{store}", tag = "links",
     params(("scope" = ScopeName, Path), ("store" = StoreName, Path), Forced),
-    responses((status = 204), Errors))]
+    responses((status = 204), Errors)))]
 pub async fn remove(
     State(app): State<Arc<App>>,
     Who(actor): Who,

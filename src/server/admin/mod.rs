@@ -1,10 +1,11 @@
 //! The admin API below `/api`: thin handlers over `ops`.
 //!
-//! One table, `routes`, makes the router and the `OpenAPI` document; a test holds them together.
+//! One table, `routes`, makes the router and, in tests, the `OpenAPI` document.
 
 mod extract;
 mod instance;
 mod links;
+#[cfg(test)]
 mod openapi;
 mod routes;
 mod scopes;
@@ -16,8 +17,10 @@ use super::errors::Failure;
 pub use extract::Names;
 use extract::{Input, InputList, Nothing, Query, Who};
 
-pub use openapi::document;
 pub use routes::router;
+
+/// The `OpenAPI` document of all that the public port answers, made by the tests in `openapi`.
+pub const DOCUMENT: &str = include_str!("openapi.json");
 
 /// What a handler answers.
 type Answer<T> = Result<T, Failure>;

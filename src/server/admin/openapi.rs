@@ -1,25 +1,44 @@
-//! The `OpenAPI` document: the routes of this API, and those of the files.
+//! How the `OpenAPI` document is made: the routes of this API, and those of the files. The program
+//! carries it finished, as `openapi.json`; only tests make it, since the code that does so is large.
 
 use serde_json::Value;
 use utoipa::openapi::OpenApi as Document;
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
-use utoipa::{IntoResponses, Modify, OpenApi};
+use utoipa::{Modify, OpenApi};
 
-use super::routes::Routes;
+use super::DOCUMENT;
+use super::routes::{Routes, TABLE};
 use crate::api::Problem;
 
 /// The file routes, which stream and answer by headers, are described by hand.
 const FILES: &str = include_str!("files.openapi.json");
 
 /// The whole document.
-pub fn document() -> Result<Value, serde_json::Error> {
+fn document() -> Value {
     let mut document = Routes::openapi();
-    document.merge(serde_json::from_str(FILES)?);
-    let mut value = serde_json::to_value(document)?;
+    document.merge(serde_json::from_str(FILES).expect("the routes of the files"));
+    let mut value = serde_json::to_value(document).expect("JSON");
     widen(&mut value);
-    Ok(value)
+    value
+}
+
+/// Objects have a line for each key down to this depth: one for each operation and each shape.
+const LINES_TO: usize = 3;
+
+/// The document as it is kept, so that a change shows as the operations and shapes that it concerns.
+fn in_lines(value: &Value, depth: usize) -> String {
+    match value.as_object() {
+        Some(fields) if depth < LINES_TO && !fields.is_empty() => {
+            let line =
+                |(key, value)| format!("{}: {}", Value::from(key), in_lines(value, depth + 1));
+            let lines: Vec<String> =
+                fields.iter().map(|(k, v)| (k.as_str(), v)).map(line).collect();
+            format!("{{\n{}\n}}", lines.join(",\n"))
+        }
+        Some(_) | None => value.to_string(),
+    }
 }
 
 /// Sizes, counts and ids have 64 bits without a sign, for which `OpenAPI` has no format: `int64` ends
@@ -63,7 +82,7 @@ impl Modify for Access {
 }
 
 /// The errors that any route may answer with.
-#[derive(IntoResponses)]
+#[cfg_attr(test, derive(utoipa::IntoResponses))]
 #[expect(dead_code, reason = "describes answers, is never made")]
 pub(super) enum Errors {
     /// A malformed or contradictory request.
@@ -98,42 +117,73 @@ pub(super) enum Errors {
     Full(Problem),
 }
 
-#[cfg(test)]
-mod tests {
-    use super::super::routes::TABLE;
-    use super::*;
+/// The number of a run, or `current`.
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+#[schema(value_type = String, pattern = "^(?:[0-9]{1,18}|current)$")]
+#[expect(dead_code, reason = "describes a parameter, is never made")]
+pub(super) struct RunId(String);
 
-    #[test]
-    fn every_route_is_in_the_document() {
-        let json = document().expect("a document");
-        for (method, path) in TABLE {
-            // OpenAPI knows no wildcard: a path in a path is a parameter like any other.
-            let operation = &json["paths"][path.replace("{*", "{")][method];
-            assert!(operation["responses"].is_object(), "{method} {path}");
-            for status in ["400", "401", "403", "500"] {
-                assert!(operation["responses"][status].is_object(), "{status} {method} {path}");
-            }
-        }
-        let documented: usize = json["paths"]
-            .as_object()
-            .expect("paths")
-            .iter()
-            .filter(|(path, _)| path.starts_with("/api"))
-            .map(|(_, item)| {
-                let methods = ["get", "put", "post", "patch", "delete"];
-                methods.iter().filter(|m| item.get(**m).is_some()).count()
-            })
-            .sum();
-        assert_eq!(documented, TABLE.len());
+/// One event of the stream.
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+#[expect(dead_code, reason = "describes an answer, is never made")]
+pub(super) struct RunEvent {
+    event: RunEventKind,
+    /// The run as JSON.
+    data: String,
+}
+
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "describes an answer, is never made")]
+pub(super) enum RunEventKind {
+    Progress,
+    Finished,
+}
+
+#[test]
+fn the_document_that_is_served_is_up_to_date() {
+    let made = in_lines(&document(), 0) + "\n";
+    if std::env::var_os("HAYLOFT_GOLDEN").is_some() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/server/admin/openapi.json");
+        std::fs::write(path, made).expect("written");
+    } else {
+        assert!(
+            made == DOCUMENT,
+            "routes or shapes changed: run `make golden` and review the diff"
+        );
     }
+}
 
-    #[test]
-    fn every_reference_leads_somewhere() {
-        let json = document().expect("a document");
-        let text = json.to_string();
-        for reference in text.split("\"$ref\":\"#").skip(1) {
-            let pointer = reference.split('"').next().expect("an end");
-            assert!(json.pointer(pointer).is_some(), "{pointer}");
+#[test]
+fn every_route_is_in_the_document() {
+    let json = document();
+    for (method, path) in TABLE {
+        // OpenAPI knows no wildcard: a path in a path is a parameter like any other.
+        let operation = &json["paths"][path.replace("{*", "{")][method];
+        assert!(operation["responses"].is_object(), "{method} {path}");
+        for status in ["400", "401", "403", "500"] {
+            assert!(operation["responses"][status].is_object(), "{status} {method} {path}");
         }
+    }
+    let documented: usize = json["paths"]
+        .as_object()
+        .expect("paths")
+        .iter()
+        .filter(|(path, _)| path.starts_with("/api"))
+        .map(|(_, item)| {
+            let methods = ["get", "put", "post", "patch", "delete"];
+            methods.iter().filter(|m| item.get(**m).is_some()).count()
+        })
+        .sum();
+    assert_eq!(documented, TABLE.len());
+}
+
+#[test]
+fn every_reference_leads_somewhere() {
+    let json = document();
+    let text = json.to_string();
+    for reference in text.split("\"$ref\":\"#").skip(1) {
+        let pointer = reference.split('"').next().expect("an end");
+        assert!(json.pointer(pointer).is_some(), "{pointer}");
     }
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::{delete, get, patch, post, put};
-use utoipa::OpenApi;
 
-use super::openapi::Access;
+#[cfg(test)]
+use super::openapi::{Access, RunId};
 use super::{instance, links, scopes, stores, tokens, vacuum};
 use crate::app::App;
 
@@ -19,7 +19,8 @@ macro_rules! routes {
         }
 
         /// The document of these routes, without what is added to it.
-        #[derive(OpenApi)]
+        #[cfg(test)]
+        #[derive(utoipa::OpenApi)]
         #[openapi(
             info(title = "Hayloft", description = "Storage appliance for one server."),
             paths($($room::$handler),*),
@@ -32,7 +33,7 @@ macro_rules! routes {
                 crate::domain::FilePath,
                 crate::domain::ScopeName,
                 crate::domain::StoreName,
-                vacuum::RunId,
+                RunId,
             )),
             modifiers(&Access)
         )]

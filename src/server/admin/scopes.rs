@@ -6,8 +6,8 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
-use utoipa::IntoParams;
 
+#[cfg(test)]
 use super::openapi::Errors;
 use super::{Answer, Input, Names, Query, Who};
 use crate::api::{DefaultStore, Explanation, FileView, ScopeChange, ScopeCreate, ScopeView};
@@ -15,9 +15,10 @@ use crate::app::App;
 use crate::domain::{FilePath, ScopeName};
 use crate::ops;
 
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(utoipa::IntoParams))]
 #[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
+#[cfg_attr(test, into_params(parameter_in = Query))]
 pub struct Forced {
     /// Overrides the refusals that the command line overrides with `--force`.
     #[serde(default)]
@@ -25,15 +26,15 @@ pub struct Forced {
 }
 
 /// All scopes.
-#[utoipa::path(get, path = "/api/v1/scopes", tag = "scopes",
-    responses((status = 200, body = [ScopeView]), Errors))]
+#[cfg_attr(test, utoipa::path(get, path = "/api/v1/scopes", tag = "scopes",
+    responses((status = 200, body = [ScopeView]), Errors)))]
 pub async fn list(State(app): State<Arc<App>>, Who(actor): Who) -> Answer<Json<Vec<ScopeView>>> {
     Ok(Json(ops::scopes::list(&app, &actor).await?))
 }
 
 /// Makes a scope.
-#[utoipa::path(post, path = "/api/v1/scopes", tag = "scopes", request_body = ScopeCreate,
-    responses((status = 201, body = ScopeView), Errors))]
+#[cfg_attr(test, utoipa::path(post, path = "/api/v1/scopes", tag = "scopes", request_body = ScopeCreate,
+    responses((status = 201, body = ScopeView), Errors)))]
 pub async fn create(
     State(app): State<Arc<App>>,
     Who(actor): Who,
@@ -44,9 +45,9 @@ pub async fn create(
 }
 
 /// A scope with its links in upload order. For admins of the scope too.
-#[utoipa::path(get, path = "/api/v1/scopes/{scope}", tag = "scopes",
+#[cfg_attr(test, utoipa::path(get, path = "/api/v1/scopes/{scope}", tag = "scopes",
     params(("scope" = ScopeName, Path)),
-    responses((status = 200, body = ScopeView), Errors))]
+    responses((status = 200, body = ScopeView), Errors)))]
 pub async fn show(
     State(app): State<Arc<App>>,
     Who(actor): Who,
@@ -56,9 +57,9 @@ pub async fn show(
 }
 
 /// Changes what is the scope's own.
-#[utoipa::path(patch, path = "/api/v1/scopes/{scope}", tag = "scopes",
+#[cfg_attr(test, utoipa::path(patch, path = "/api/v1/scopes/{scope}", tag = "scopes",
     params(("scope" = ScopeName, Path)), request_body = Option<ScopeChange>,
-    responses((status = 200, body = ScopeView), Errors))]
+    responses((status = 200, body = ScopeView), Errors)))]
 pub async fn change(
     State(app): State<Arc<App>>,
     Who(actor): Who,
@@ -69,9 +70,9 @@ pub async fn change(
 }
 
 /// Deletes a scope without entries and links; with `force`, deletes those too.
-#[utoipa::path(delete, path = "/api/v1/scopes/{scope}", tag = "scopes",
+#[cfg_attr(test, utoipa::path(delete, path = "/api/v1/scopes/{scope}", tag = "scopes",
     params(("scope" = ScopeName, Path), Forced),
-    responses((status = 204), Errors))]
+    responses((status = 204), Errors)))]
 pub async fn delete(
     State(app): State<Arc<App>>,
     Who(actor): Who,
@@ -83,9 +84,9 @@ pub async fn delete(
 }
 
 /// Makes a store the first for uploads, and links it if need be.
-#[utoipa::path(post, path = "/api/v1/scopes/{scope}/default-store", tag = "scopes",
+#[cfg_attr(test, utoipa::path(post, path = "/api/v1/scopes/{scope}/default-store", tag = "scopes",
     params(("scope" = ScopeName, Path)), request_body = DefaultStore,
-    responses((status = 200, body = ScopeView), Errors))]
+    responses((status = 200, body = ScopeView), Errors)))]
 pub async fn default_store(
     State(app): State<Arc<App>>,
     Who(actor): Who,
@@ -96,9 +97,9 @@ pub async fn default_store(
 }
 
 /// A file and its replicas. For admins of the scope too.
-#[utoipa::path(get, path = "/api/v1/scopes/{scope}/files/{path}", tag = "files",
+#[cfg_attr(test, utoipa::path(get, path = "/api/v1/scopes/{scope}/files/{path}", tag = "files",
     params(("scope" = ScopeName, Path), ("path" = FilePath, Path, description = "may contain `/`")),
-    responses((status = 200, body = FileView), Errors))]
+    responses((status = 200, body = FileView), Errors)))]
 pub async fn show_file(
     State(app): State<Arc<App>>,
     Who(actor): Who,
@@ -109,9 +110,9 @@ pub async fn show_file(
 
 /// Why a file's replicas are where they are, and what the next run would do with it. For admins of
 /// the scope too.
-#[utoipa::path(get, path = "/api/v1/scopes/{scope}/explain/{path}", tag = "files",
+#[cfg_attr(test, utoipa::path(get, path = "/api/v1/scopes/{scope}/explain/{path}", tag = "files",
     params(("scope" = ScopeName, Path), ("path" = FilePath, Path, description = "may contain `/`")),
-    responses((status = 200, body = Explanation), Errors))]
+    responses((status = 200, body = Explanation), Errors)))]
 pub async fn explain_file(
     State(app): State<Arc<App>>,
     Who(actor): Who,
@@ -122,9 +123,9 @@ pub async fn explain_file(
 
 /// Brings the newest deleted or replaced file of a path back; a file that stands there is replaced by it. For writers
 /// of the scope too.
-#[utoipa::path(post, path = "/api/v1/scopes/{scope}/undelete/{path}", tag = "files",
+#[cfg_attr(test, utoipa::path(post, path = "/api/v1/scopes/{scope}/undelete/{path}", tag = "files",
     params(("scope" = ScopeName, Path), ("path" = FilePath, Path, description = "may contain `/`")),
-    responses((status = 200, body = FileView), Errors))]
+    responses((status = 200, body = FileView), Errors)))]
 pub async fn undelete_file(
     State(app): State<Arc<App>>,
     Who(actor): Who,

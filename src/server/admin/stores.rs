@@ -6,8 +6,8 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
-use utoipa::IntoParams;
 
+#[cfg(test)]
 use super::openapi::Errors;
 use super::scopes::Forced;
 use super::{Answer, Input, Names, Query, Who};
@@ -20,15 +20,15 @@ use crate::ops;
 use crate::ops::evacuation::Naming;
 
 /// All stores.
-#[utoipa::path(get, path = "/api/v1/stores", tag = "stores",
-    responses((status = 200, body = [StoreView]), Errors))]
+#[cfg_attr(test, utoipa::path(get, path = "/api/v1/stores", tag = "stores",
+    responses((status = 200, body = [StoreView]), Errors)))]
 pub async fn list(State(app): State<Arc<App>>, Who(actor): Who) -> Answer<Json<Vec<StoreView>>> {
     Ok(Json(ops::stores::list(&app, &actor).await?))
 }
 
 /// Makes a store.
-#[utoipa::path(post, path = "/api/v1/stores", tag = "stores", request_body = StoreCreate,
-    responses((status = 201, body = StoreView), Errors))]
+#[cfg_attr(test, utoipa::path(post, path = "/api/v1/stores", tag = "stores", request_body = StoreCreate,
+    responses((status = 201, body = StoreView), Errors)))]
 pub async fn create(
     State(app): State<Arc<App>>,
     Who(actor): Who,
@@ -39,9 +39,9 @@ pub async fn create(
 }
 
 /// A store.
-#[utoipa::path(get, path = "/api/v1/stores/{store}", tag = "stores",
+#[cfg_attr(test, utoipa::path(get, path = "/api/v1/stores/{store}", tag = "stores",
     params(("store" = StoreName, Path)),
-    responses((status = 200, body = StoreView), Errors))]
+    responses((status = 200, body = StoreView), Errors)))]
 pub async fn show(
     State(app): State<Arc<App>>,
     Who(actor): Who,
@@ -51,9 +51,9 @@ pub async fn show(
 }
 
 /// Changes limits, sharing and S3 settings: what is absent stays, null unsets a limit.
-#[utoipa::path(patch, path = "/api/v1/stores/{store}", tag = "stores",
+#[cfg_attr(test, utoipa::path(patch, path = "/api/v1/stores/{store}", tag = "stores",
     params(("store" = StoreName, Path)), request_body = Option<StoreChange>,
-    responses((status = 200, body = StoreView), Errors))]
+    responses((status = 200, body = StoreView), Errors)))]
 pub async fn change(
     State(app): State<Arc<App>>,
     Who(actor): Who,
@@ -65,9 +65,9 @@ pub async fn change(
 
 /// Deletes a store without replicas and links; with `force`, forgets what it holds without
 /// contacting it and reports what was lost.
-#[utoipa::path(delete, path = "/api/v1/stores/{store}", tag = "stores",
+#[cfg_attr(test, utoipa::path(delete, path = "/api/v1/stores/{store}", tag = "stores",
     params(("store" = StoreName, Path), Forced),
-    responses((status = 200, body = StoreDeleted), Errors))]
+    responses((status = 200, body = StoreDeleted), Errors)))]
 pub async fn delete(
     State(app): State<Arc<App>>,
     Who(actor): Who,
@@ -78,9 +78,9 @@ pub async fn delete(
 }
 
 /// What a forced deletion would lose; nothing is changed.
-#[utoipa::path(get, path = "/api/v1/stores/{store}/deletion", tag = "stores",
+#[cfg_attr(test, utoipa::path(get, path = "/api/v1/stores/{store}/deletion", tag = "stores",
     params(("store" = StoreName, Path)),
-    responses((status = 200, body = StoreDeleted), Errors))]
+    responses((status = 200, body = StoreDeleted), Errors)))]
 pub async fn deletion(
     State(app): State<Arc<App>>,
     Who(actor): Who,
@@ -91,9 +91,9 @@ pub async fn deletion(
 
 /// What the next run would do with this change, and without it; nothing is changed. The change is
 /// refused like one that is made.
-#[utoipa::path(post, path = "/api/v1/stores/{store}/preview", tag = "stores",
+#[cfg_attr(test, utoipa::path(post, path = "/api/v1/stores/{store}/preview", tag = "stores",
     params(("store" = StoreName, Path)), request_body = Option<StoreChange>,
-    responses((status = 200, body = ChangePreview), Errors))]
+    responses((status = 200, body = ChangePreview), Errors)))]
 pub async fn preview(
     State(app): State<Arc<App>>,
     Who(actor): Who,
@@ -104,9 +104,9 @@ pub async fn preview(
 }
 
 /// Proves that a store works, with a probe object that is removed again.
-#[utoipa::path(post, path = "/api/v1/stores/{store}/check", tag = "stores",
+#[cfg_attr(test, utoipa::path(post, path = "/api/v1/stores/{store}/check", tag = "stores",
     params(("store" = StoreName, Path)),
-    responses((status = 200, body = StoreCheck), Errors))]
+    responses((status = 200, body = StoreCheck), Errors)))]
 pub async fn check(
     State(app): State<Arc<App>>,
     Who(actor): Who,
@@ -115,9 +115,10 @@ pub async fn check(
     Ok(Json(ops::stores::check(&app, &actor, &store).await?))
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(utoipa::IntoParams))]
 #[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
+#[cfg_attr(test, into_params(parameter_in = Query))]
 pub struct Listed {
     /// Name all files concerned, not only the first ten of each scope.
     #[serde(default)]
@@ -125,9 +126,9 @@ pub struct Listed {
 }
 
 /// Whether the store can be given up, and what to do until it can.
-#[utoipa::path(get, path = "/api/v1/stores/{store}/evacuation", tag = "stores",
+#[cfg_attr(test, utoipa::path(get, path = "/api/v1/stores/{store}/evacuation", tag = "stores",
     params(("store" = StoreName, Path), Listed),
-    responses((status = 200, body = Evacuation), Errors))]
+    responses((status = 200, body = Evacuation), Errors)))]
 pub async fn evacuation(
     State(app): State<Arc<App>>,
     Who(actor): Who,

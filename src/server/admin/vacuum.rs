@@ -11,9 +11,9 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::{Stream, stream};
 use serde::Deserialize;
 use tokio::sync::watch::Receiver;
-use utoipa::{IntoParams, ToSchema};
 
-use super::openapi::Errors;
+#[cfg(test)]
+use super::openapi::{Errors, RunEvent, RunId};
 use super::{Answer, Failure, Input, Names, Nothing, Query, Who};
 use crate::api::{
     Preview, ReconcileReport, Run, SweepReport, SweepRequest, VerifyReport, VerifyRequest,
@@ -22,29 +22,6 @@ use crate::app::App;
 use crate::domain::StoreName;
 use crate::maintenance::{Freshness, Wanted};
 use crate::ops::vacuum::{self, Control, Which};
-
-/// The number of a run, or `current`.
-#[derive(ToSchema)]
-#[schema(value_type = String, pattern = "^(?:[0-9]{1,18}|current)$")]
-#[expect(dead_code, reason = "describes a parameter, is never made")]
-pub(super) struct RunId(String);
-
-/// One event of the stream.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "describes an answer, is never made")]
-struct RunEvent {
-    event: RunEventKind,
-    /// The run as JSON.
-    data: String,
-}
-
-#[derive(ToSchema)]
-#[schema(rename_all = "lowercase")]
-#[expect(dead_code, reason = "describes an answer, is never made")]
-enum RunEventKind {
-    Progress,
-    Finished,
-}
 
 /// At least so long between two events: people cannot read faster.
 const PACE: Duration = Duration::from_millis(200);
@@ -63,8 +40,8 @@ fn which(id: &str) -> Result<Which, Failure> {
 }
 
 /// What the next run would do, as a run without an id; nothing is changed.
-#[utoipa::path(get, path = "/api/v1/vacuum/plan", tag = "vacuum",
-    responses((status = 200, body = Run), Errors))]
+#[cfg_attr(test, utoipa::path(get, path = "/api/v1/vacuum/plan", tag = "vacuum",
+    responses((status = 200, body = Run), Errors)))]
 pub async fn plan(State(app): State<Arc<App>>, Who(actor): Who) -> Answer<Json<Run>> {
     let preview = vacuum::preview(&app, &actor, Wanted::EveryMove).await?;
     Ok(Json(Arc::unwrap_or_clone(preview).run))
@@ -72,23 +49,23 @@ pub async fn plan(State(app): State<Arc<App>>, Who(actor): Who) -> Answer<Json<R
 
 /// What the next run would do in sums, without the moves. An answer of the last seconds will do, and of the last minutes
 /// where looking takes long; `at` says from when it is.
-#[utoipa::path(get, path = "/api/v1/vacuum/preview", tag = "vacuum",
-    responses((status = 200, body = Preview), Errors))]
+#[cfg_attr(test, utoipa::path(get, path = "/api/v1/vacuum/preview", tag = "vacuum",
+    responses((status = 200, body = Preview), Errors)))]
 pub async fn preview(State(app): State<Arc<App>>, Who(actor): Who) -> Answer<Json<Preview>> {
     let wanted = Wanted::Sums(Freshness::Recent);
     Ok(Json(vacuum::preview(&app, &actor, wanted).await?.in_sums()))
 }
 
 /// The last 100 runs, newest first.
-#[utoipa::path(get, path = "/api/v1/vacuum/runs", tag = "vacuum",
-    responses((status = 200, body = [Run]), Errors))]
+#[cfg_attr(test, utoipa::path(get, path = "/api/v1/vacuum/runs", tag = "vacuum",
+    responses((status = 200, body = [Run]), Errors)))]
 pub async fn list(State(app): State<Arc<App>>, Who(actor): Who) -> Answer<Json<Vec<Run>>> {
     Ok(Json(vacuum::list(&app, &actor).await?))
 }
 
 /// Starts a run; the body is empty. 409 `run-in-progress` has its number in `run`.
-#[utoipa::path(post, path = "/api/v1/vacuum/runs", tag = "vacuum",
-    responses((status = 202, body = Run), Errors))]
+#[cfg_attr(test, utoipa::path(post, path = "/api/v1/vacuum/runs", tag = "vacuum",
+    responses((status = 202, body = Run), Errors)))]
 pub async fn start(
     State(app): State<Arc<App>>,
     Who(actor): Who,
@@ -98,9 +75,10 @@ pub async fn start(
     Ok((StatusCode::ACCEPTED, Json(vacuum::start(&app, &actor).await?)))
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(utoipa::IntoParams))]
 #[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
+#[cfg_attr(test, into_params(parameter_in = Query))]
 pub struct Detail {
     /// The moves too.
     #[serde(default)]
@@ -108,9 +86,9 @@ pub struct Detail {
 }
 
 /// A run by its number, or the `current` one.
-#[utoipa::path(get, path = "/api/v1/vacuum/runs/{id}", tag = "vacuum",
+#[cfg_attr(test, utoipa::path(get, path = "/api/v1/vacuum/runs/{id}", tag = "vacuum",
     params(("id" = RunId, Path), Detail),
-    responses((status = 200, body = Run), Errors))]
+    responses((status = 200, body = Run), Errors)))]
 pub async fn show(
     State(app): State<Arc<App>>,
     Who(actor): Who,
@@ -121,9 +99,9 @@ pub async fn show(
 }
 
 /// Cancels a run between files.
-#[utoipa::path(delete, path = "/api/v1/vacuum/runs/{id}", tag = "vacuum",
+#[cfg_attr(test, utoipa::path(delete, path = "/api/v1/vacuum/runs/{id}", tag = "vacuum",
     params(("id" = RunId, Path)),
-    responses((status = 202, body = Run), Errors))]
+    responses((status = 202, body = Run), Errors)))]
 pub async fn cancel(
     State(app): State<Arc<App>>,
     Who(actor): Who,
@@ -134,9 +112,9 @@ pub async fn cancel(
 }
 
 /// Holds a run between files, also across a restart.
-#[utoipa::path(post, path = "/api/v1/vacuum/runs/{id}/pause", tag = "vacuum",
+#[cfg_attr(test, utoipa::path(post, path = "/api/v1/vacuum/runs/{id}/pause", tag = "vacuum",
     params(("id" = RunId, Path)),
-    responses((status = 200, body = Run), Errors))]
+    responses((status = 200, body = Run), Errors)))]
 pub async fn pause(
     State(app): State<Arc<App>>,
     Who(actor): Who,
@@ -146,9 +124,9 @@ pub async fn pause(
 }
 
 /// Lets a paused run go on.
-#[utoipa::path(post, path = "/api/v1/vacuum/runs/{id}/resume", tag = "vacuum",
+#[cfg_attr(test, utoipa::path(post, path = "/api/v1/vacuum/runs/{id}/resume", tag = "vacuum",
     params(("id" = RunId, Path)),
-    responses((status = 200, body = Run), Errors))]
+    responses((status = 200, body = Run), Errors)))]
 pub async fn resume(
     State(app): State<Arc<App>>,
     Who(actor): Who,
@@ -158,10 +136,10 @@ pub async fn resume(
 }
 
 /// A run's progress as server-sent events: `progress` with the run, and `finished` at its end.
-#[utoipa::path(get, path = "/api/v1/vacuum/runs/{id}/events", tag = "vacuum",
+#[cfg_attr(test, utoipa::path(get, path = "/api/v1/vacuum/runs/{id}/events", tag = "vacuum",
     params(("id" = RunId, Path)),
     responses((status = 200, body = RunEvent, content_type = "text/event-stream",
-        description = "`event: progress` or `event: finished`, data: the run"), Errors))]
+        description = "`event: progress` or `event: finished`, data: the run"), Errors)))]
 pub async fn events(
     State(app): State<Arc<App>>,
     Who(actor): Who,
@@ -201,9 +179,9 @@ async fn advance(next: Next) -> Option<(Result<Event, Infallible>, Next)> {
 }
 
 /// Removes orphans of a store.
-#[utoipa::path(post, path = "/api/v1/stores/{store}/sweep", tag = "stores",
+#[cfg_attr(test, utoipa::path(post, path = "/api/v1/stores/{store}/sweep", tag = "stores",
     params(("store" = StoreName, Path)), request_body = Option<SweepRequest>,
-    responses((status = 200, body = SweepReport), Errors))]
+    responses((status = 200, body = SweepReport), Errors)))]
 pub async fn sweep(
     State(app): State<Arc<App>>,
     Who(actor): Who,
@@ -214,9 +192,9 @@ pub async fn sweep(
 }
 
 /// Takes a store as it is, whatever its marker says.
-#[utoipa::path(post, path = "/api/v1/stores/{store}/reconcile", tag = "stores",
+#[cfg_attr(test, utoipa::path(post, path = "/api/v1/stores/{store}/reconcile", tag = "stores",
     params(("store" = StoreName, Path)),
-    responses((status = 200, body = ReconcileReport), Errors))]
+    responses((status = 200, body = ReconcileReport), Errors)))]
 pub async fn reconcile(
     State(app): State<Arc<App>>,
     Who(actor): Who,
@@ -226,8 +204,8 @@ pub async fn reconcile(
 }
 
 /// Recounts, looks at every replica, and heals when asked.
-#[utoipa::path(post, path = "/api/v1/verify", tag = "instance", request_body = Option<VerifyRequest>,
-    responses((status = 200, body = VerifyReport), Errors))]
+#[cfg_attr(test, utoipa::path(post, path = "/api/v1/verify", tag = "instance", request_body = Option<VerifyRequest>,
+    responses((status = 200, body = VerifyReport), Errors)))]
 pub async fn verify(
     State(app): State<Arc<App>>,
     Who(actor): Who,
