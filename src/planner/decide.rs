@@ -2,7 +2,7 @@
 
 use super::plan::Move;
 use super::report::Cause;
-use crate::domain::{ScopeId, Topology};
+use crate::domain::ScopeId;
 
 /// What a policy asks for one file; by default nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -23,21 +23,6 @@ pub enum Note {
     InGrace,
     /// Every scope that links the store drains it: not the business of its limit.
     LeftToDrain,
-}
-
-impl Note {
-    /// Why the file stays, in words.
-    pub fn text(&self, topology: &Topology) -> String {
-        match self {
-            Self::Unmet(cause) => cause.text(topology),
-            Self::Retained(scopes) => {
-                let names: Vec<_> = scopes.iter().map(|s| topology.scope_name(*s)).collect();
-                format!("retained for {}", names.join(", "))
-            }
-            Self::InGrace => "goes when the grace since the store was unlinked is over".to_owned(),
-            Self::LeftToDrain => "left to the drain of the scopes that link the store".to_owned(),
-        }
-    }
 }
 
 impl Decision {

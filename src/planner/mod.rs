@@ -9,7 +9,6 @@ mod clean_up;
 mod decide;
 mod drain;
 mod driver;
-mod explain;
 mod ledger;
 mod overlay;
 mod placement;
@@ -29,7 +28,6 @@ pub use clean_up::{clean_up, is_residual};
 pub use decide::{Decision, Note};
 pub use drain::drain;
 pub use driver::{Driver, Position};
-pub use explain::{Verdict, explain};
 pub use overlay::{Overlay, plan_all};
 pub use placement::{
     blocking_limit, cannot_receive, download_order, fits, is_readable, named_obstacle, source,

@@ -1,10 +1,7 @@
 //! The rules one by one, each with the smallest world that shows it.
 
 use hayloft::domain::{File, FileId, ScopeId, StoreId};
-use hayloft::planner::{
-    CONFIRMED, Decision, Note, Phase, Pin, Reason, Snapshot, download_order, explain, removable,
-    upload_order,
-};
+use hayloft::planner::{CONFIRMED, Pin, Reason, download_order, removable, upload_order};
 
 use super::model::Model;
 use super::scenario::Scenario;
@@ -161,37 +158,31 @@ fn a_file_that_left_a_store_in_this_run_may_not_return() {
 }
 
 #[test]
-fn explain_tells_the_fate_of_one_file_phase_by_phase() {
-    let (model, file) = world(
+fn populate_brings_the_copy_that_a_drain_needs_and_the_rest_is_kept_for_others() {
+    let (model, _) = world(
         "store s\nstore t\nstore u\nscope a\nscope b
         link a s drain\nlink a t up=1\nlink a u populate\nlink b s
         file f 1 in=a,b at=s",
     );
-    let Ok(usage) = model.usage();
-    let verdicts = explain(&model.world(), &usage, &file);
-    let told: Vec<_> = verdicts.iter().map(|v| (v.phase, v.store)).collect();
-    assert_eq!(told, [(Phase::Populate, StoreId(3)), (Phase::Drain, S)]);
-    // Populate has brought the copy that the drain needs; what is left is B's claim.
-    let kept = Decision { moves: Vec::new(), note: Some(Note::Retained(vec![B])) };
-    assert_eq!(verdicts[1].decision, kept);
-    assert_eq!(kept.note.map(|n| n.text(&model.topology)).as_deref(), Some("retained for b"));
+    let plan = model.dry_run();
+    let moves: Vec<_> = plan.moves.iter().map(|m| (m.reason, m.to)).collect();
+    assert_eq!(moves, [(Reason::Populate, Some(StoreId(3)))]);
+    let kept = plan.report.retained_for.iter().map(|r| (r.store.as_str(), r.kept_for.as_str()));
+    assert_eq!(kept.collect::<Vec<_>>(), [("s", "b")]);
 }
 
 #[test]
-fn explain_sheds_a_file_only_while_a_limit_is_exceeded() {
-    let phases = |limits: [&str; 2]| {
-        let (model, file) = world(&format!(
+fn what_a_scopes_limit_has_moved_the_stores_limit_need_not() {
+    let reasons = |limits: [&str; 2]| {
+        let (model, _) = world(&format!(
             "store s {}\nstore t\nscope a\nlink a s up=1 {}\nlink a t\nfile f 20 in=a at=s",
             limits[0], limits[1]
         ));
-        let Ok(usage) = model.usage();
-        let verdicts = explain(&model.world(), &usage, &file);
-        verdicts.into_iter().map(|v| (v.phase, v.decision.moves.len())).collect::<Vec<_>>()
+        model.dry_run().moves.iter().map(|m| m.reason).collect::<Vec<_>>()
     };
-    assert_eq!(phases(["soft=20", "soft=20"]), []);
-    assert_eq!(phases(["soft=19", "soft=20"]), [(Phase::StoreLimit, 1)]);
-    // What the scope's limit moved, the store's need not.
-    assert_eq!(phases(["soft=19", "soft=19"]), [(Phase::ScopeLimit, 1)]);
+    assert_eq!(reasons(["soft=20", "soft=20"]), []);
+    assert_eq!(reasons(["soft=19", "soft=20"]), [Reason::StoreLimit]);
+    assert_eq!(reasons(["soft=19", "soft=19"]), [Reason::ScopeLimit]);
 }
 
 #[test]
