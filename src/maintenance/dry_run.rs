@@ -3,7 +3,7 @@
 //! It looks at the stores as a run does, and asks them for missing replicas, but changes nothing
 //! in them or in the catalogue. Orphans are no moves and are left to the run.
 //!
-//! Its moves go into a sink that counts all of them by kind and keeps as many as the asker wants to
+//! Its moves go into a sums that counts all of them by kind and keeps as many as the asker wants to
 //! see: a page must not cost a list of millions. One dry run is at work at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -103,13 +103,13 @@ impl Maintenance {
         let planned = blocking(move || {
             let _until_it_ends = (seat, turn);
             let view = View::with(&catalogue, Arc::clone(&scene.settings))?;
-            let mut sketch = Sketch::new(&view, &scene, keep)?;
+            let mut sketch = DryRun::new(&view, &scene, keep)?;
             sketch.finish_deletions(due)?;
             sketch.bring_back(&back)?;
             sketch.expire(now.before(scene.grace))?;
             sketch.plan(&given_up)
         });
-        let (mut run, sink) = planned.await?;
+        let (mut run, sums) = planned.await?;
         run.errors.extend(looked.problems.iter().map(|(store, problem)| RunError {
             phase: "stores".to_owned(),
             scope: None,
@@ -121,9 +121,9 @@ impl Maintenance {
         }));
         run.outcome = if run.errors.is_empty() { Outcome::Complete } else { Outcome::Incomplete };
         run.finished_at = Some(self.now());
-        let groups = sink.groups(&settings.topology);
-        run.moves = Some(sink.kept);
-        let (moves_total, stores) = (sink.total, StoreEffect::of(&groups));
+        let groups = sums.groups(&settings.topology);
+        run.moves = Some(sums.kept);
+        let (moves_total, stores) = (sums.total, StoreEffect::of(&groups));
         Ok(Preview { at: now, took: begun.elapsed(), run, moves_total, groups, stores })
     }
 
@@ -169,7 +169,7 @@ impl Maintenance {
 
 /// What moves have in common that a reader of sums wants to tell apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Kind {
+struct MoveKind {
     action: MoveAction,
     from: Option<StoreId>,
     to: Option<StoreId>,
@@ -180,14 +180,14 @@ struct Kind {
 
 /// Where the moves of a dry run go.
 #[derive(Debug)]
-struct Sink {
+struct MoveSums {
     keep: Keep,
     kept: Vec<MoveView>,
-    kinds: BTreeMap<Kind, Count>,
+    kinds: BTreeMap<MoveKind, Count>,
     total: u64,
 }
 
-impl Sink {
+impl MoveSums {
     fn new(keep: Keep) -> Self {
         Self { keep, kept: Vec::new(), kinds: BTreeMap::new(), total: 0 }
     }
@@ -195,7 +195,7 @@ impl Sink {
     fn take(&mut self, step: &Move, topology: &Topology) {
         let Move { from, to, scope, .. } = *step;
         let action = action_of(step.action);
-        let kind = Kind { action, from, to, scope, reason: Some(step.reason) };
+        let kind = MoveKind { action, from, to, scope, reason: Some(step.reason) };
         self.count(kind, step.size);
         if self.wants(&step.digest) {
             self.kept.push(view_of(step, topology));
@@ -206,7 +206,7 @@ impl Sink {
     fn take_farewell(&mut self, file: &File, topology: &Topology) -> u64 {
         let mut count = 0;
         for store in bidding_farewell(file) {
-            let kind = Kind {
+            let kind = MoveKind {
                 action: MoveAction::Remove,
                 from: Some(store),
                 to: None,
@@ -222,7 +222,7 @@ impl Sink {
         count
     }
 
-    fn count(&mut self, kind: Kind, size: u64) {
+    fn count(&mut self, kind: MoveKind, size: u64) {
         self.total += 1;
         self.kinds.entry(kind).or_default().add(size);
     }
@@ -237,7 +237,7 @@ impl Sink {
 
     fn groups(&self, topology: &Topology) -> Vec<MoveGroup> {
         let store = |id: Option<StoreId>| id.map(|id| topology.store_name(id));
-        let group = |(kind, count): (&Kind, &Count)| MoveGroup {
+        let group = |(kind, count): (&MoveKind, &Count)| MoveGroup {
             action: kind.action,
             scope: kind.scope.map(|id| topology.scope_name(id)),
             from: store(kind.from),
@@ -250,18 +250,18 @@ impl Sink {
 }
 
 /// A catalogue on paper, and the run that it shows.
-struct Sketch<'a> {
+struct DryRun<'a> {
     view: &'a View,
     scene: &'a Scene,
     overlay: Overlay<'a, View>,
     run: Run,
-    sink: Sink,
+    sums: MoveSums,
 }
 
-impl<'a> Sketch<'a> {
+impl<'a> DryRun<'a> {
     fn new(view: &'a View, scene: &'a Scene, keep: Keep) -> Result<Self, CatalogueError> {
         let overlay = Overlay::new(view, scene.world())?;
-        Ok(Self { view, scene, overlay, run: dry(scene.now), sink: Sink::new(keep) })
+        Ok(Self { view, scene, overlay, run: dry(scene.now), sums: MoveSums::new(keep) })
     }
 
     fn change(&mut self, id: FileId, change: impl FnOnce(&mut File)) -> Result<(), CatalogueError> {
@@ -308,7 +308,7 @@ impl<'a> Sketch<'a> {
         let Some(mut file) = self.overlay.file(id)?.filter(|f| f.members.is_empty()) else {
             return Ok(());
         };
-        for _ in 0..self.sink.take_farewell(&file, &self.scene.settings.topology) {
+        for _ in 0..self.sums.take_farewell(&file, &self.scene.settings.topology) {
             self.run.removed.add(file.size);
         }
         let stays = |s| self.scene.deferred.contains(&s) || self.scene.unavailable.contains(&s);
@@ -320,7 +320,7 @@ impl<'a> Sketch<'a> {
     }
 
     /// Plans the policies and reports like a run.
-    fn plan(mut self, given_up: &CancellationToken) -> Result<(Run, Sink), CatalogueError> {
+    fn plan(mut self, given_up: &CancellationToken) -> Result<(Run, MoveSums), CatalogueError> {
         let (world, topology) = (self.scene.world(), &self.scene.settings.topology);
         let mut driver = Driver::new();
         while let Some(batch) = driver.next(&self.overlay, &world)? {
@@ -329,7 +329,7 @@ impl<'a> Sketch<'a> {
             }
             for step in &batch.moves {
                 self.overlay.apply(step)?;
-                self.sink.take(step, topology);
+                self.sums.take(step, topology);
             }
             driver.executed(&vec![MoveResult::Done; batch.moves.len()]);
         }
@@ -347,7 +347,7 @@ impl<'a> Sketch<'a> {
         run.errors = report.errors.iter().map(error_of).collect();
         run.errors.extend(marked(&self.overlay, topology)?.into_iter().map(told));
         run.errors.extend(lost(&live, topology).into_iter().map(told));
-        Ok((run, self.sink))
+        Ok((run, self.sums))
     }
 }
 

@@ -60,7 +60,7 @@ pub use dry_run::PreviewError;
 pub use forecast::{LimitForecast, StoreForecast};
 pub use live::MOVES_KEPT;
 use live::{Live, Wish};
-pub use preview::{Freshness, KnownPreview, Wanted};
+pub use preview::{Freshness, KnownPreview, PreviewRequest};
 pub use totals::Totals;
 
 /// Why a run does not start.

@@ -28,7 +28,7 @@ const FRESH_PER_TIME_TAKEN: u32 = 20;
 
 /// What somebody wants to know of the next run.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Wanted {
+pub enum PreviewRequest {
     /// Its sums and first moves.
     Sums(Freshness),
     /// Every move of the next run as of now.
@@ -144,21 +144,24 @@ impl Previews {
 impl Maintenance {
     /// What the next run would do; nothing is changed. A dry run that others may share goes on when
     /// the caller is dropped.
-    pub async fn preview(self: &Arc<Self>, wanted: Wanted) -> Result<Arc<Preview>, PreviewError> {
+    pub async fn preview(
+        self: &Arc<Self>,
+        wanted: PreviewRequest,
+    ) -> Result<Arc<Preview>, PreviewError> {
         let settings = self.catalogue().settings();
         match wanted {
-            Wanted::Sums(freshness) => {
+            PreviewRequest::Sums(freshness) => {
                 if freshness == Freshness::New {
                     self.previews.forget(&settings);
                 }
                 self.share(Terms::now(settings)).await
             }
-            Wanted::EveryMove => self.look(settings, Keep::All).await,
-            Wanted::File(file, digest) => self.look_at_file(settings, file, digest).await,
-            Wanted::With(topology) if topology == settings.topology => {
+            PreviewRequest::EveryMove => self.look(settings, Keep::All).await,
+            PreviewRequest::File(file, digest) => self.look_at_file(settings, file, digest).await,
+            PreviewRequest::With(topology) if topology == settings.topology => {
                 self.share(Terms::now(settings)).await
             }
-            Wanted::With(topology) => {
+            PreviewRequest::With(topology) => {
                 let settings = Arc::new(Settings { topology, ..Settings::default() });
                 self.share(Terms { settings, moves: MOVES_KEPT_UNSAVED, about: None }).await
             }

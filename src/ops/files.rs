@@ -16,7 +16,7 @@ use crate::domain::{
     Entry, File, FileId, FilePath, ReplicaState, Scope, ScopeId, ScopeName, StoreId, StoreName,
     Topology,
 };
-use crate::maintenance::Wanted;
+use crate::maintenance::PreviewRequest;
 use crate::planner::{self, CONFIRMED, World};
 
 /// Entries of a page when the client does not say, and at most.
@@ -214,7 +214,7 @@ pub async fn next_run(
 }
 
 async fn moves_of(app: &Arc<App>, file: &File) -> Result<Vec<MoveView>, OpError> {
-    let preview = app.maintenance.preview(Wanted::File(file.id, file.digest)).await?;
+    let preview = app.maintenance.preview(PreviewRequest::File(file.id, file.digest)).await?;
     Ok(preview.moves_of(file.digest))
 }
 

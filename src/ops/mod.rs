@@ -7,10 +7,10 @@
 pub mod audit;
 pub mod browse;
 pub mod evacuation;
-pub mod figures;
 pub mod files;
 pub mod import_workspaces;
 pub mod links;
+pub mod metrics;
 pub mod notify;
 pub mod scopes;
 pub mod status;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::attention::{self, Facts, NearLimit};
-use super::figures::add_safety;
+use super::metrics::add_safety;
 use super::tally::Tally;
 use super::{Actor, OpError, blocking, stores, warnings};
 use crate::api::{Outcome, Run, Safety, Status, StoreView};

@@ -15,7 +15,7 @@ use crate::api::{
 use crate::app::App;
 use crate::domain::{Digest, StoreId, StoreName, Topology};
 use crate::maintenance::{
-    ControlError, Freshness, KnownPreview, PreviewError, StartError, SweepError, Wanted,
+    ControlError, Freshness, KnownPreview, PreviewError, PreviewRequest, StartError, SweepError,
 };
 use crate::words;
 
@@ -90,7 +90,7 @@ impl From<PreviewError> for OpError {
 pub async fn preview(
     app: &Arc<App>,
     actor: &Actor,
-    wanted: Wanted,
+    wanted: PreviewRequest,
 ) -> Result<Arc<Preview>, OpError> {
     actor.require_instance_admin()?;
     Ok(app.maintenance.preview(wanted).await?)
@@ -105,8 +105,8 @@ pub fn known_preview(app: &App, actor: &Actor) -> Result<Option<KnownPreview>, O
 
 /// What the next run would do as things are and as if `topology` were the configuration.
 pub(super) async fn preview_with(app: &App, topology: Topology) -> Result<ChangePreview, OpError> {
-    let before = app.maintenance.preview(Wanted::Sums(Freshness::Recent)).await?;
-    let after = app.maintenance.preview(Wanted::With(topology)).await?;
+    let before = app.maintenance.preview(PreviewRequest::Sums(Freshness::Recent)).await?;
+    let after = app.maintenance.preview(PreviewRequest::With(topology)).await?;
     Ok(ChangePreview { before: before.in_sums(), after: after.in_sums() })
 }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use hayloft::app::App;
 use hayloft::catalogue::Counter;
 use hayloft::domain::{Drain, ReplicaState, ScopeId, StoreId, Timestamp, Topology};
-use hayloft::maintenance::Wanted;
+use hayloft::maintenance::PreviewRequest;
 use hayloft::ops::evacuation::Naming;
 use hayloft::ops::{self, Actor};
 
@@ -58,7 +58,7 @@ async fn run() -> Done<()> {
             // A link that never was makes it another thought in each round.
             let at = Timestamp(i64::try_from(round)?);
             topology.unlinked.insert((ScopeId(u32::MAX), StoreId(u32::MAX)), at);
-            let preview = app.maintenance.preview(Wanted::With(topology.clone())).await?;
+            let preview = app.maintenance.preview(PreviewRequest::With(topology.clone())).await?;
             moves = preview.moves_total;
             took.push(preview.took);
         }

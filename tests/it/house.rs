@@ -14,7 +14,7 @@ use hayloft::domain::{
     BackendConfig, Digest, Drain, File, FilePath, Link, LocalConfig, Policy, ReplicaState, Scope,
     ScopeId, ScopeName, Store, StoreId, StoreName, Timestamp,
 };
-use hayloft::maintenance::{Maintenance, Wanted};
+use hayloft::maintenance::{Maintenance, PreviewRequest};
 use hayloft::stores::Backend;
 use hayloft::transfer::{Condition, Declared, Transfer, UploadRequest, marker_of};
 
@@ -324,14 +324,14 @@ impl House {
     }
 
     pub async fn dry(&self) -> Run {
-        let preview = self.maintenance.preview(Wanted::EveryMove).await.expect("planned");
+        let preview = self.maintenance.preview(PreviewRequest::EveryMove).await.expect("planned");
         Arc::unwrap_or_clone(preview).run
     }
 
     /// What the next run would do with a file.
     pub async fn moves_of(&self, digest: Digest) -> Vec<MoveView> {
         let file = self.file(digest).expect("the file");
-        let wanted = Wanted::File(file.id, digest);
+        let wanted = PreviewRequest::File(file.id, digest);
         self.maintenance.preview(wanted).await.expect("a plan").moves_of(digest)
     }
 

@@ -6,13 +6,13 @@ use std::time::Duration;
 use hayloft::api::{Count, MoveAction, Preview, StoreEffect};
 use hayloft::catalogue::CatalogueError;
 use hayloft::domain::{FilePath, Policy, Replica, ReplicaState, StoreId, Topology};
-use hayloft::maintenance::{Freshness, MOVES_KEPT, PreviewError, Wanted};
+use hayloft::maintenance::{Freshness, MOVES_KEPT, PreviewError, PreviewRequest};
 
 use crate::house::{HOUR, House, is_complete, limit, populate, sorted};
 use crate::support;
 use crate::support::faulty::{Fault, Operation, When};
 
-const RECENT: Wanted = Wanted::Sums(Freshness::Recent);
+const RECENT: PreviewRequest = PreviewRequest::Sums(Freshness::Recent);
 
 fn known(house: &House) -> Arc<Preview> {
     house.maintenance.known_preview().expect("kept").preview
@@ -94,7 +94,8 @@ async fn a_preview_answers_until_the_settings_change_or_a_run_ends() {
     assert!(Arc::ptr_eq(&first, &ask().await));
     assert!(Arc::ptr_eq(&first, &known(&house)));
     assert!(house.maintenance.known_preview().is_some_and(|known| known.is_fresh));
-    let anew = house.maintenance.preview(Wanted::Sums(Freshness::New)).await.expect("a preview");
+    let anew =
+        house.maintenance.preview(PreviewRequest::Sums(Freshness::New)).await.expect("a preview");
     assert!(!Arc::ptr_eq(&first, &anew));
     assert!(Arc::ptr_eq(&anew, &ask().await));
     let first = anew;
@@ -189,16 +190,21 @@ async fn a_preview_under_other_settings_is_the_run_that_follows_when_they_are_sa
     let before = traces(&house);
     let now = house.maintenance.preview(RECENT).await.expect("a preview");
     let populated = with_policy(&house, "far", populate());
-    let then = house.maintenance.preview(Wanted::With(populated.clone())).await.expect("a preview");
+    let then = house
+        .maintenance
+        .preview(PreviewRequest::With(populated.clone()))
+        .await
+        .expect("a preview");
     assert_eq!(traces(&house), before);
     assert_eq!((now.store("far").incoming.files, then.store("far").incoming.files), (3, 5));
     assert!(!Arc::ptr_eq(&now, &then));
     // The same thought again is not planned again, and what is true stays known.
-    let again = house.maintenance.preview(Wanted::With(populated)).await.expect("a preview");
+    let again =
+        house.maintenance.preview(PreviewRequest::With(populated)).await.expect("a preview");
     assert!(Arc::ptr_eq(&then, &again));
     assert!(Arc::ptr_eq(&now, &known(&house)));
     let unchanged =
-        house.maintenance.preview(Wanted::With(topology(&house))).await.expect("a preview");
+        house.maintenance.preview(PreviewRequest::With(topology(&house))).await.expect("a preview");
     assert!(Arc::ptr_eq(&now, &unchanged));
     house.link("s", "far", None, populate()).await;
     let run = house.vacuum().await;
@@ -212,7 +218,7 @@ async fn a_store_limit_that_is_only_thought_of_sheds() {
     let mut lower = topology(&house);
     let local = house.shelf("local").id;
     lower.stores.get_mut(&local).expect("a store").soft_max_size = Some(10);
-    let then = house.maintenance.preview(Wanted::With(lower)).await.expect("a preview");
+    let then = house.maintenance.preview(PreviewRequest::With(lower)).await.expect("a preview");
     assert_eq!(then.store("local"), effect("local", (0, 0), (4, 40)));
     house.limit_store("local", Some(10), None).await;
     assert_eq!(sorted(&then.run), sorted(&house.vacuum().await));
@@ -227,7 +233,7 @@ async fn too_many_previews_at_once_are_refused_and_one_is_at_work_at_a_time() {
     let asked = (0..20_u64).map(|n| {
         let thought = with_policy(&house, "local", limit(n));
         let maintenance = Arc::clone(&house.maintenance);
-        async move { maintenance.preview(Wanted::With(thought)).await }
+        async move { maintenance.preview(PreviewRequest::With(thought)).await }
     });
     let answers = futures_util::future::join_all(asked).await;
     let refused = answers.iter().filter(|a| matches!(a, Err(PreviewError::Busy))).count();

@@ -20,7 +20,7 @@ use crate::api::{
 };
 use crate::app::App;
 use crate::domain::StoreName;
-use crate::maintenance::{Freshness, Wanted};
+use crate::maintenance::{Freshness, PreviewRequest};
 use crate::ops::vacuum::{self, Control, Which};
 
 /// At least so long between two events: people cannot read faster.
@@ -43,7 +43,7 @@ fn which(id: &str) -> Result<Which, Failure> {
 #[cfg_attr(test, utoipa::path(get, path = "/api/v1/vacuum/plan", tag = "vacuum",
     responses((status = 200, body = Run), Errors)))]
 pub async fn plan(State(app): State<Arc<App>>, Who(actor): Who) -> Answer<Json<Run>> {
-    let preview = vacuum::preview(&app, &actor, Wanted::EveryMove).await?;
+    let preview = vacuum::preview(&app, &actor, PreviewRequest::EveryMove).await?;
     Ok(Json(Arc::unwrap_or_clone(preview).run))
 }
 
@@ -52,7 +52,7 @@ pub async fn plan(State(app): State<Arc<App>>, Who(actor): Who) -> Answer<Json<R
 #[cfg_attr(test, utoipa::path(get, path = "/api/v1/vacuum/preview", tag = "vacuum",
     responses((status = 200, body = Preview), Errors)))]
 pub async fn preview(State(app): State<Arc<App>>, Who(actor): Who) -> Answer<Json<Preview>> {
-    let wanted = Wanted::Sums(Freshness::Recent);
+    let wanted = PreviewRequest::Sums(Freshness::Recent);
     Ok(Json(vacuum::preview(&app, &actor, wanted).await?.in_sums()))
 }
 

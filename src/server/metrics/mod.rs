@@ -16,7 +16,7 @@ use axum::http::StatusCode;
 
 use super::errors::Failure;
 use crate::app::App;
-use crate::ops::figures::figures;
+use crate::ops::metrics::collect;
 use exposition::Exposition;
 use requests::Requests;
 
@@ -73,7 +73,7 @@ impl Metrics {
 
     /// The page in the text format of Prometheus. Blocks on the disk.
     pub fn text(&self, app: &App) -> Result<String, Failure> {
-        let figures = figures(app)?;
+        let instance = collect(app)?;
         let mut page = Exposition::default();
         page.metric(
             exposition::MetricKind::Gauge,
@@ -83,7 +83,7 @@ impl Metrics {
         .sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
         process::write(&mut page, app.started_at);
         self.write(&mut page);
-        state::write(&mut page, app, &figures);
+        state::write(&mut page, app, &instance);
         Ok(page.into_text())
     }
 

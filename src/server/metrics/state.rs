@@ -4,7 +4,7 @@ use super::exposition::{Exposition, MetricKind};
 use crate::api::{Count, Outcome, Run};
 use crate::app::App;
 use crate::domain::{ReplicaState, Timestamp};
-use crate::ops::figures::{Figures, ScopeFigures, StoreFigures};
+use crate::ops::metrics::{InstanceMetrics, ScopeMetrics, StoreMetrics};
 use crate::transfer::HealthState;
 
 const STATES: [(ReplicaState, &str); 5] = [
@@ -18,7 +18,7 @@ const STATES: [(ReplicaState, &str); 5] = [
 const OUTCOMES: [Outcome; 4] =
     [Outcome::Complete, Outcome::Incomplete, Outcome::Failed, Outcome::Cancelled];
 
-pub fn write(page: &mut Exposition, app: &App, figures: &Figures) {
+pub fn write(page: &mut Exposition, app: &App, figures: &InstanceMetrics) {
     instance(page, figures);
     stores(page, &figures.stores);
     scopes(page, &figures.scopes);
@@ -28,8 +28,8 @@ pub fn write(page: &mut Exposition, app: &App, figures: &Figures) {
     promises(page, app);
 }
 
-fn instance(page: &mut Exposition, figures: &Figures) {
-    let Figures { total, safety, .. } = figures;
+fn instance(page: &mut Exposition, figures: &InstanceMetrics) {
+    let InstanceMetrics { total, safety, .. } = figures;
     page.gauge("hayloft_files", "Distinct files with an entry.", total.files);
     page.gauge("hayloft_files_bytes", "Bytes of distinct files with an entry.", total.bytes);
     let mut metric = page.metric(
@@ -53,8 +53,8 @@ fn each_store(
     page: &mut Exposition,
     name: &'static str,
     help: &'static str,
-    stores: &[StoreFigures],
-    value: impl Fn(&StoreFigures) -> Option<u64>,
+    stores: &[StoreMetrics],
+    value: impl Fn(&StoreMetrics) -> Option<u64>,
 ) {
     let mut metric = page.metric(MetricKind::Gauge, name, help);
     for of_store in stores {
@@ -64,7 +64,7 @@ fn each_store(
     }
 }
 
-fn stores(page: &mut Exposition, all: &[StoreFigures]) {
+fn stores(page: &mut Exposition, all: &[StoreMetrics]) {
     let mut by_state = |name, help, of: fn(Count) -> u64| {
         let mut metric = page.metric(MetricKind::Gauge, name, help);
         for of_store in all {
@@ -81,7 +81,7 @@ fn stores(page: &mut Exposition, all: &[StoreFigures]) {
         "Bytes of replicas in a store, by state; missing ones have none.",
         |count| count.bytes,
     );
-    let mut each = |name, help, value: fn(&StoreFigures) -> Option<u64>| {
+    let mut each = |name, help, value: fn(&StoreMetrics) -> Option<u64>| {
         each_store(page, name, help, all, value);
     };
     each("hayloft_store_reserved_bytes", "Bytes promised to uploads under way.", |s| {
@@ -104,8 +104,8 @@ fn stores(page: &mut Exposition, all: &[StoreFigures]) {
     );
 }
 
-fn scopes(page: &mut Exposition, all: &[ScopeFigures]) {
-    let mut each = |name, help, value: fn(&ScopeFigures) -> u64| {
+fn scopes(page: &mut Exposition, all: &[ScopeMetrics]) {
+    let mut each = |name, help, value: fn(&ScopeMetrics) -> u64| {
         let mut metric = page.metric(MetricKind::Gauge, name, help);
         for of_scope in all {
             metric.sample(&[("scope", of_scope.scope.name.as_str())], value(of_scope));
@@ -116,7 +116,7 @@ fn scopes(page: &mut Exposition, all: &[ScopeFigures]) {
     each("hayloft_scope_tombstone_bytes", "Bytes of deleted files in their grace period.", |s| {
         s.tombstones.bytes
     });
-    let mut linked = |name, help, value: fn(&crate::ops::figures::LinkFigures) -> Option<u64>| {
+    let mut linked = |name, help, value: fn(&crate::ops::metrics::LinkMetrics) -> Option<u64>| {
         let mut metric = page.metric(MetricKind::Gauge, name, help);
         for of_scope in all {
             for link in &of_scope.links {
@@ -148,8 +148,8 @@ fn scopes(page: &mut Exposition, all: &[ScopeFigures]) {
 }
 
 /// The calls to providers; they begin at zero when a store's configuration changes.
-fn providers(page: &mut Exposition, app: &App, all: &[StoreFigures]) {
-    let open = |of_store: &StoreFigures| app.transfer.stores.get(of_store.store.id).ok();
+fn providers(page: &mut Exposition, app: &App, all: &[StoreMetrics]) {
+    let open = |of_store: &StoreMetrics| app.transfer.stores.get(of_store.store.id).ok();
     let open: Vec<_> = all.iter().filter_map(|s| Some((s.store.name.as_str(), open(s)?))).collect();
     let calls = || open.iter().filter_map(|(name, open)| Some((*name, open.backend.calls()?)));
     let mut metric = page.metric(
@@ -241,7 +241,7 @@ fn runs(page: &mut Exposition, app: &App) {
 }
 
 /// The newest run that is over, from the history.
-fn last_run(page: &mut Exposition, figures: &Figures) {
+fn last_run(page: &mut Exposition, figures: &InstanceMetrics) {
     if let Some(at) = figures.last_success {
         page.gauge(
             "hayloft_last_success_timestamp_seconds",

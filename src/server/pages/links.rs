@@ -17,7 +17,7 @@ use super::{link_form, places, show};
 use crate::api::{LinkChange, LinkView};
 use crate::app::App;
 use crate::domain::{Link, ScopeName, StoreName, Timestamp};
-use crate::maintenance::{Freshness, Wanted};
+use crate::maintenance::{Freshness, PreviewRequest};
 use crate::ops;
 use crate::ops::links::Removal;
 use crate::ops::{Force, OpError};
@@ -46,7 +46,7 @@ struct Editor {
 
 #[derive(Template)]
 #[template(path = "link.html", config = "web/askama.toml")]
-struct Page {
+struct LinkPage {
     frame: Frame,
     editor: Editor,
     removal: Option<Removal>,
@@ -56,17 +56,17 @@ struct Page {
 }
 
 /// The names in the address of a link.
-type Both = (ScopeName, StoreName);
+type LinkNames = (ScopeName, StoreName);
 
 /// A link that the address names, linked or not.
-struct Pair {
+struct NamedLink {
     scope: ScopeName,
     store: StoreName,
     link: Option<Link>,
 }
 
-impl Pair {
-    fn find(app: &App, (scope, store): Both) -> Result<Self, OpError> {
+impl NamedLink {
+    fn find(app: &App, (scope, store): LinkNames) -> Result<Self, OpError> {
         let settings = app.catalogue.settings();
         let topology = &settings.topology;
         let scope_id = ops::find_scope(topology, &scope)?.id;
@@ -136,7 +136,7 @@ impl Editor {
         self.link.is_none()
     }
 
-    async fn page(self, app: &Arc<App>, visit: &Visit) -> Result<Page, Failure> {
+    async fn page(self, app: &Arc<App>, visit: &Visit) -> Result<LinkPage, Failure> {
         let removal = match &self.link {
             Some(_) => {
                 Some(ops::links::removal(app, &visit.actor, &self.scope, &self.store).await?)
@@ -144,7 +144,7 @@ impl Editor {
             None => None,
         };
         let title = format!("{} in {}", self.scope, self.store);
-        Ok(Page {
+        Ok(LinkPage {
             frame: visit.frame(app, Section::Scopes, title),
             removal,
             unlink_refused: None,
@@ -156,7 +156,7 @@ impl Editor {
 
 pub async fn show(
     State(app): State<Arc<App>>,
-    Names(names): Names<Both>,
+    Names(names): Names<LinkNames>,
     visit: Visit,
 ) -> Result<Response, Failure> {
     let editor = editor(&app, &visit, names).await?;
@@ -166,15 +166,15 @@ pub async fn show(
 /// The editor alone, for a dialog.
 pub async fn form(
     State(app): State<Arc<App>>,
-    Names(names): Names<Both>,
+    Names(names): Names<LinkNames>,
     visit: Visit,
 ) -> Result<Response, Failure> {
     render(&editor(&app, &visit, names).await?)
 }
 
 /// The editor as a page opens it.
-async fn editor(app: &Arc<App>, visit: &Visit, names: Both) -> Result<Editor, OpError> {
-    let pair = Pair::find(app, names)?;
+async fn editor(app: &Arc<App>, visit: &Visit, names: LinkNames) -> Result<Editor, OpError> {
+    let pair = NamedLink::find(app, names)?;
     let form = pair.form();
     pair.editor(app, visit, form, visit.get("from")).await
 }
@@ -182,11 +182,11 @@ async fn editor(app: &Arc<App>, visit: &Visit, names: Both) -> Result<Editor, Op
 /// Saves the form, or shows what it would do.
 pub async fn save(
     State(app): State<Arc<App>>,
-    Names(names): Names<Both>,
+    Names(names): Names<LinkNames>,
     visit: Visit,
     mut form: Form,
 ) -> Result<Response, Failure> {
-    let pair = Pair::find(&app, names)?;
+    let pair = NamedLink::find(&app, names)?;
     let (actor, scope, store) = (&visit.actor, &pair.scope, &pair.store);
     let from = form.get("from").to_owned();
     let change = link_form::change(&mut form);
@@ -229,7 +229,7 @@ fn is_forcible(error: &OpError) -> bool {
 /// What the form as typed so far would do.
 pub async fn effect(
     State(app): State<Arc<App>>,
-    Names(names): Names<Both>,
+    Names(names): Names<LinkNames>,
     visit: Visit,
     mut form: Form,
 ) -> Result<Response, Failure> {
@@ -243,12 +243,12 @@ pub async fn effect(
 /// What the next run would do with the link as it is, or with a new one that has no policy.
 pub async fn effect_now(
     State(app): State<Arc<App>>,
-    Names(names): Names<Both>,
+    Names(names): Names<LinkNames>,
     visit: Visit,
 ) -> Result<Response, Failure> {
-    let effect = match Pair::find(&app, names.clone())?.link {
+    let effect = match NamedLink::find(&app, names.clone())?.link {
         Some(_) => {
-            let wanted = Wanted::Sums(Freshness::Recent);
+            let wanted = PreviewRequest::Sums(Freshness::Recent);
             Effect::as_is(ops::vacuum::preview(&app, &visit.actor, wanted).await)
         }
         None => effect_of(&app, &visit, names, &LinkChange::default()).await,
@@ -256,18 +256,18 @@ pub async fn effect_now(
     effect::shown(&app, effect)
 }
 
-async fn effect_of(app: &Arc<App>, visit: &Visit, names: Both, change: &LinkChange) -> Effect {
+async fn effect_of(app: &Arc<App>, visit: &Visit, names: LinkNames, change: &LinkChange) -> Effect {
     let (scope, store) = &names;
     Effect::of(ops::links::preview(app, &visit.actor, scope, store, change).await)
 }
 
 pub async fn unlink(
     State(app): State<Arc<App>>,
-    Names(names): Names<Both>,
+    Names(names): Names<LinkNames>,
     visit: Visit,
     form: Form,
 ) -> Result<Response, Failure> {
-    let pair = Pair::find(&app, names)?;
+    let pair = NamedLink::find(&app, names)?;
     let force = Force::from(form.is_on("force"));
     let refused = if force == Force::Yes && form.get("word") != pair.store.as_str() {
         format!("Type the name of the store, {}, to unlink it by force.", pair.store)
@@ -279,6 +279,6 @@ pub async fn unlink(
     };
     let filled = pair.form();
     let page = pair.editor(&app, &visit, filled, "").await?.page(&app, &visit).await?;
-    let page = Page { unlink_refused: Some(refused), unlink: form.with_ids(UNLINK), ..page };
+    let page = LinkPage { unlink_refused: Some(refused), unlink: form.with_ids(UNLINK), ..page };
     render_as(StatusCode::UNPROCESSABLE_ENTITY, &page)
 }

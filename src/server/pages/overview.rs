@@ -18,7 +18,7 @@ use crate::ops;
 
 #[derive(Template)]
 #[template(path = "overview.html", config = "web/askama.toml")]
-struct Page {
+struct OverviewPage {
     frame: Frame,
     now: Timestamp,
     status: Status,
@@ -31,7 +31,7 @@ struct Page {
 /// The stores by themselves, when it is known what the next run would move.
 #[derive(Template)]
 #[template(path = "overview_stores_part.html", config = "web/askama.toml")]
-struct Part {
+struct StoresPart {
     now: Timestamp,
     stores: Vec<StoreRow>,
     ahead: Ahead,
@@ -58,7 +58,7 @@ pub async fn show(State(app): State<Arc<App>>, visit: Visit) -> Result<Response,
     let stores = rows(&app, &visit, &ahead, &status.stores).await?;
     let frame = visit.frame(&app, Section::Overview, "Overview");
     let is_new = app.catalogue.settings().topology.scopes.is_empty();
-    render(&Page { frame, now, status, stores, ahead, is_new })
+    render(&OverviewPage { frame, now, status, stores, ahead, is_new })
 }
 
 /// The stores once more, as soon as it is known what the next run would move.
@@ -66,7 +66,7 @@ pub async fn stores(State(app): State<Arc<App>>, visit: Visit) -> Result<Respons
     let ahead = Ahead::now(&app, &visit).await?;
     let views = ops::stores::glance(&app, &visit.actor).await?;
     let stores = rows(&app, &visit, &ahead, &views).await?;
-    render(&Part { now: app.catalogue.clock().now(), stores, ahead })
+    render(&StoresPart { now: app.catalogue.clock().now(), stores, ahead })
 }
 
 async fn rows(
@@ -95,7 +95,7 @@ fn row(ahead: &Ahead, store: &StoreView, forecast: Option<&StoreForecast>) -> St
     }
 }
 
-impl Page {
+impl OverviewPage {
     /// Whether scopes share files, so that the tiles add up to more than the files there are.
     fn is_shared(&self) -> bool {
         let safety = &self.status.safety;

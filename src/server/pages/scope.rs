@@ -21,7 +21,7 @@ use crate::ops::scopes::Deletion;
 
 #[derive(Template)]
 #[template(path = "scope.html", config = "web/askama.toml")]
-struct Page {
+struct ScopePage {
     frame: Frame,
     now: Timestamp,
     scope: ScopeView,
@@ -40,7 +40,7 @@ struct Page {
     default_refused: Option<String>,
 }
 
-impl Page {
+impl ScopePage {
     async fn new(
         app: &Arc<App>,
         visit: &Visit,
@@ -94,7 +94,7 @@ pub async fn show(
     visit: Visit,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    render(&Page::new(&app, &visit, &headers, &name).await?)
+    render(&ScopePage::new(&app, &visit, &headers, &name).await?)
 }
 
 /// Opens the scope to readers without a token, or closes it.
@@ -124,8 +124,8 @@ pub async fn default_store(
         }
     }
     let default_refused = form.message().map(str::to_owned);
-    let page = Page::new(&app, &visit, &headers, &name).await?;
-    render_as(StatusCode::UNPROCESSABLE_ENTITY, &Page { form, default_refused, ..page })
+    let page = ScopePage::new(&app, &visit, &headers, &name).await?;
+    render_as(StatusCode::UNPROCESSABLE_ENTITY, &ScopePage { form, default_refused, ..page })
 }
 
 pub async fn delete(
@@ -144,11 +144,11 @@ pub async fn delete(
     } else {
         format!("Type the name of the scope, {name}, to delete it.")
     };
-    let page = Page::new(&app, &visit, &headers, &name).await?;
+    let page = ScopePage::new(&app, &visit, &headers, &name).await?;
     let form = Form::default()
         .with("store", page.form.get("store"))
         .with("word", form.get("word"))
         .ticked("force", form.is_on("force"));
-    let page = Page { form, delete_refused: Some(refused), ..page };
+    let page = ScopePage { form, delete_refused: Some(refused), ..page };
     render_as(StatusCode::UNPROCESSABLE_ENTITY, &page)
 }

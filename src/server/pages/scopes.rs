@@ -20,33 +20,34 @@ use crate::ops::scopes::Column;
 
 #[derive(Template)]
 #[template(path = "scopes.html", config = "web/askama.toml")]
-struct Page {
+struct MatrixPage {
     frame: Frame,
     stores: Vec<Column>,
-    rows: Vec<Row>,
+    rows: Vec<MatrixRow>,
     is_first: bool,
     next: Option<String>,
 }
 
 /// A scope beside all stores.
-struct Row {
+struct MatrixRow {
     scope: ScopeView,
-    cells: Vec<Cell>,
+    cells: Vec<MatrixCell>,
 }
 
-struct Cell {
+struct MatrixCell {
     store: StoreName,
     link: Option<LinkView>,
 }
 
-impl Row {
+impl MatrixRow {
     fn new(mut scope: ScopeView, stores: &[Column]) -> Self {
         let links = std::mem::take(&mut scope.stores).into_iter();
         let mut links: BTreeMap<StoreName, LinkView> =
             links.map(|link| (link.store.clone(), link)).collect();
-        let cells = stores
-            .iter()
-            .map(|column| Cell { store: column.name.clone(), link: links.remove(&column.name) });
+        let cells = stores.iter().map(|column| MatrixCell {
+            store: column.name.clone(),
+            link: links.remove(&column.name),
+        });
         Self { cells: cells.collect(), scope }
     }
 }
@@ -54,8 +55,8 @@ impl Row {
 pub async fn show(State(app): State<Arc<App>>, visit: Visit) -> Result<Response, Failure> {
     let after = Some(visit.get("after")).filter(|after| !after.is_empty());
     let matrix = ops::scopes::matrix(&app, &visit.actor, after).await?;
-    let rows = matrix.scopes.into_iter().map(|scope| Row::new(scope, &matrix.stores));
-    render(&Page {
+    let rows = matrix.scopes.into_iter().map(|scope| MatrixRow::new(scope, &matrix.stores));
+    render(&MatrixPage {
         frame: visit.frame(&app, Section::Scopes, "Scopes"),
         rows: rows.collect(),
         stores: matrix.stores,
@@ -71,14 +72,14 @@ const LOCAL: &str = "local";
 
 #[derive(Template)]
 #[template(path = "scope_new.html", config = "web/askama.toml")]
-struct New {
+struct NewScopePage {
     frame: Frame,
     form: Form,
     /// (field, store, where it is), the usual one first.
     stores: Vec<(String, String, String)>,
 }
 
-impl New {
+impl NewScopePage {
     fn page(app: &App, visit: &Visit, form: Form) -> Self {
         let settings = app.catalogue.settings();
         let mut all = settings.topology.stores_by_name();
@@ -89,13 +90,13 @@ impl New {
             (format!("{LINK}{name}"), name, place)
         });
         let stores = stores.collect();
-        Self { frame: visit.frame(app, Section::Scopes, "New scope"), form, stores }
+        Self { frame: visit.frame(app, Section::Scopes, "NewScopePage scope"), form, stores }
     }
 }
 
 pub async fn ask(State(app): State<Arc<App>>, visit: Visit) -> Result<Response, Failure> {
     let form = Form::default().with(&format!("{LINK}{LOCAL}"), "on");
-    std::future::ready(render(&New::page(&app, &visit, form))).await
+    std::future::ready(render(&NewScopePage::page(&app, &visit, form))).await
 }
 
 pub async fn create(
@@ -109,7 +110,7 @@ pub async fn create(
             Err(error) => form.refuse(&error),
         }
     }
-    render_as(StatusCode::UNPROCESSABLE_ENTITY, &New::page(&app, &visit, form))
+    render_as(StatusCode::UNPROCESSABLE_ENTITY, &NewScopePage::page(&app, &visit, form))
 }
 
 fn request(app: &App, form: &mut Form) -> Option<ScopeCreate> {

@@ -8,7 +8,7 @@ use super::show;
 use crate::api::{Preview, StoreView};
 use crate::app::App;
 use crate::domain::{LimitKind, Timestamp};
-use crate::maintenance::{Freshness, StoreForecast, Wanted};
+use crate::maintenance::{Freshness, PreviewRequest, StoreForecast};
 use crate::ops;
 use crate::ops::OpError;
 
@@ -39,7 +39,7 @@ impl Ahead {
 
     /// For the part that fills the bars in: waits for the answer.
     pub async fn now(app: &Arc<App>, visit: &Visit) -> Result<Self, OpError> {
-        let wanted = Wanted::Sums(Freshness::Recent);
+        let wanted = PreviewRequest::Sums(Freshness::Recent);
         let (plan, problem) = match ops::vacuum::preview(app, &visit.actor, wanted).await {
             Ok(plan) => (Some(plan), None),
             Err(error) => {

@@ -20,7 +20,7 @@ use crate::api::{Count, MoveGroup, Outcome, Preview, Run};
 use crate::app::App;
 use crate::config::Schedule;
 use crate::domain::Timestamp;
-use crate::maintenance::{Freshness, Wanted};
+use crate::maintenance::{Freshness, PreviewRequest};
 use crate::ops::{self, OpError};
 use moves::{Filter, Moves, Source};
 use problems::Problem;
@@ -150,7 +150,7 @@ struct BusyPart {
 
 /// The plan as markup, once it is made.
 pub async fn plan_part(State(app): State<Arc<App>>, visit: Visit) -> Result<Response, Failure> {
-    match ops::vacuum::preview(&app, &visit.actor, Wanted::Sums(Freshness::Recent)).await {
+    match ops::vacuum::preview(&app, &visit.actor, PreviewRequest::Sums(Freshness::Recent)).await {
         Ok(preview) => {
             let plan = Plan::new(&app, &visit, &preview).await?;
             render(&PlanPart { now: app.catalogue.clock().now(), plan })
@@ -174,7 +174,7 @@ pub async fn plan(State(app): State<Arc<App>>, visit: Visit) -> Result<Response,
     let freshness = if visit.query.is_set("new") { Freshness::New } else { Freshness::Recent };
     let preview = match known {
         Some(known) => known.preview,
-        None => ops::vacuum::preview(&app, &visit.actor, Wanted::Sums(freshness)).await?,
+        None => ops::vacuum::preview(&app, &visit.actor, PreviewRequest::Sums(freshness)).await?,
     };
     let plan = Plan::new(&app, &visit, &preview).await?;
     let frame = visit.frame(&app, Section::Vacuum, "The next run");

@@ -1,4 +1,4 @@
-//! The figures of an instance, for metrics: counters and settings, whatever the number of files.
+//! What the metrics of an instance show: counters and settings, whatever the number of files.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
@@ -12,12 +12,12 @@ use crate::transfer::HealthState;
 
 /// The instance at one moment.
 #[derive(Debug)]
-pub struct Figures {
+pub struct InstanceMetrics {
     /// Distinct files with an entry anywhere.
     pub total: Count,
     pub safety: Safety,
-    pub stores: Vec<StoreFigures>,
-    pub scopes: Vec<ScopeFigures>,
+    pub stores: Vec<StoreMetrics>,
+    pub scopes: Vec<ScopeMetrics>,
     /// The newest run that is over.
     pub last_run: Option<Run>,
     /// When a run last ended complete, of those that the history keeps.
@@ -27,7 +27,7 @@ pub struct Figures {
 }
 
 #[derive(Debug)]
-pub struct StoreFigures {
+pub struct StoreMetrics {
     pub store: Store,
     pub replicas: BTreeMap<ReplicaState, Count>,
     /// Promised to uploads that are under way.
@@ -38,16 +38,16 @@ pub struct StoreFigures {
 }
 
 #[derive(Debug)]
-pub struct ScopeFigures {
+pub struct ScopeMetrics {
     pub scope: Scope,
     pub live: Count,
     pub tombstones: Count,
-    pub links: Vec<LinkFigures>,
+    pub links: Vec<LinkMetrics>,
 }
 
 /// A scope's files in one of its stores.
 #[derive(Debug)]
-pub struct LinkFigures {
+pub struct LinkMetrics {
     pub store: String,
     /// Live files and tombstones: what the limit counts.
     pub held: Count,
@@ -56,8 +56,8 @@ pub struct LinkFigures {
     pub soft_max_size: Option<u64>,
 }
 
-/// Takes them; blocks on the disk.
-pub fn figures(app: &App) -> Result<Figures, CatalogueError> {
+/// Reads them; blocks on the disk.
+pub fn collect(app: &App) -> Result<InstanceMetrics, CatalogueError> {
     let settings = app.catalogue.settings();
     let topology = &settings.topology;
     let snapshot = app.catalogue.snapshot()?;
@@ -76,7 +76,7 @@ pub fn figures(app: &App) -> Result<Figures, CatalogueError> {
     let stores = held.into_iter().map(|(store, replicas)| of_store(app, store, replicas)).collect();
     let file = std::fs::metadata(app.catalogue.path());
     let catalogue_bytes = file.ok().map(|file| file.blocks() * 512);
-    Ok(Figures { total, safety, stores, scopes, last_run, last_success, catalogue_bytes })
+    Ok(InstanceMetrics { total, safety, stores, scopes, last_run, last_success, catalogue_bytes })
 }
 
 /// Adds a scope's files by the number of stores that it can read them from.
@@ -86,14 +86,14 @@ pub(super) fn add_safety(safety: &mut Safety, tally: &Tally<'_>) {
     safety.readable_2_or_more += tally.with_readable(|n| n > 1).files;
 }
 
-fn of_scope(topology: &Topology, scope: &Scope, tally: &Tally<'_>) -> ScopeFigures {
-    let links = topology.links_of(scope.id).map(|link| LinkFigures {
+fn of_scope(topology: &Topology, scope: &Scope, tally: &Tally<'_>) -> ScopeMetrics {
+    let links = topology.links_of(scope.id).map(|link| LinkMetrics {
         store: topology.store_name(link.store),
         held: tally.all_in(link.store),
         missing: tally.missing_in(link.store),
         soft_max_size: link.policy.soft_max_size,
     });
-    ScopeFigures {
+    ScopeMetrics {
         scope: scope.clone(),
         live: tally.live(),
         tombstones: tally.tombstones(),
@@ -101,11 +101,11 @@ fn of_scope(topology: &Topology, scope: &Scope, tally: &Tally<'_>) -> ScopeFigur
     }
 }
 
-fn of_store(app: &App, store: &Store, replicas: BTreeMap<ReplicaState, Count>) -> StoreFigures {
+fn of_store(app: &App, store: &Store, replicas: BTreeMap<ReplicaState, Count>) -> StoreMetrics {
     let health = app.transfer.stores.last_seen(store.id);
     let free = app.transfer.stores.free_room(store.id);
     let reserved = app.catalogue.ledger().reserved(store.id);
-    StoreFigures { store: store.clone(), replicas, reserved, health, free }
+    StoreMetrics { store: store.clone(), replicas, reserved, health, free }
 }
 
 fn runs(snapshot: &Snapshot) -> Result<(Option<Run>, Option<Timestamp>), CatalogueError> {
