@@ -18,7 +18,7 @@ use crate::api::{
 };
 use crate::catalogue::{CatalogueError, Settings};
 use crate::domain::{Digest, File, FileId, ReplicaState, ScopeId, StoreId, Timestamp, Topology};
-use crate::planner::{Driver, Move, MoveResult, Overlay, Reason, Snapshot};
+use crate::planner::{Move, Overlay, Reason, Snapshot, plan_all};
 
 use super::first::{UNREFERENCED, bidding_farewell, farewell_from};
 use super::gather::{Scene, View, blocking};
@@ -321,19 +321,11 @@ impl<'a> DryRun<'a> {
 
     /// Plans the policies and reports like a run.
     fn plan(mut self, given_up: &CancellationToken) -> Result<(Run, MoveSums), CatalogueError> {
-        let (world, topology) = (self.scene.world(), &self.scene.settings.topology);
-        let mut driver = Driver::new();
-        while let Some(batch) = driver.next(&self.overlay, &world)? {
-            if given_up.is_cancelled() {
-                return Err(CatalogueError::Closed);
-            }
-            for step in &batch.moves {
-                self.overlay.apply(step)?;
-                self.sums.take(step, topology);
-            }
-            driver.executed(&vec![MoveResult::Done; batch.moves.len()]);
-        }
-        let report = driver.finish(topology);
+        let topology = &self.scene.settings.topology;
+        let report = plan_all(&mut self.overlay, |step| {
+            self.sums.take(step, topology);
+            if given_up.is_cancelled() { Err(CatalogueError::Closed) } else { Ok(()) }
+        })?;
         let live = self.view.live_holders()?;
         let live = live.into_iter().map(|(scope, held)| (scope, self.overlay.held(scope, held)));
         let live = live.collect();

@@ -15,15 +15,13 @@ use crate::maintenance::StoreForecast;
 use crate::words::Phrase;
 
 pub async fn status(app: &Arc<App>, actor: &Actor) -> Result<Status, OpError> {
-    actor.require_instance_admin()?;
-    let stores = stores::all(app).await?;
+    let stores = stores::list(app, actor).await?;
     blocking(app, move |app| gather(app, stores)).await
 }
 
-/// The same with stores as they were last seen: it waits for none.
+/// The instance with its stores as they were last seen: it waits for none.
 pub async fn glance(app: &Arc<App>, actor: &Actor) -> Result<Status, OpError> {
-    actor.require_instance_admin()?;
-    let stores = stores::all_as_known(app).await?;
+    let stores = stores::glance(app, actor).await?;
     blocking(app, move |app| gather(app, stores)).await
 }
 
@@ -124,7 +122,7 @@ fn is_full(store: &Store, used: u64) -> bool {
     store.max_size.is_some_and(|max| used > 0 && used >= max - max / 100)
 }
 
-/// The same of the disk, whoever filled it: with this little left, many uploads fail.
+/// Whether next to nothing fits on the disk any more, whoever filled it: with this little left, many uploads fail.
 fn disk_is_full(free: u64, used: u64) -> bool {
     const LITTLE: u64 = 8 << 20;
     const ENOUGH: u64 = 1 << 30;

@@ -33,7 +33,7 @@ pub use placement::{
     blocking_limit, cannot_receive, download_order, fits, is_readable, named_obstacle, source,
     targets, upload_order,
 };
-pub use plan::{Action, Batch, Move, MoveResult, Phase, Plan, Reason};
+pub use plan::{Action, Batch, Move, MoveResult, Phase, Reason};
 pub use populate::populate;
 pub use removal::{CONFIRMED, Pin, keeps_another, removable};
 pub use report::{Cause, ErrorClass, Limit, Obstacle, Over, Report, Retained};

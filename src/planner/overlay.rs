@@ -7,7 +7,8 @@ use std::ops::Bound::{Excluded, Unbounded};
 use roaring::RoaringTreemap;
 
 use super::driver::Driver;
-use super::plan::{Move, MoveResult, Plan};
+use super::plan::{Move, MoveResult};
+use super::report::Report;
 use super::snapshot::{FileSet, Snapshot};
 use super::usage::Usage;
 use super::world::World;
@@ -333,17 +334,20 @@ impl<S: Snapshot> Snapshot for Overlay<'_, S> {
     }
 }
 
-/// Plans a whole run against the overlay, as if every move succeeded.
-pub fn plan_all<S: Snapshot>(mut overlay: Overlay<'_, S>) -> Result<Plan, S::Error> {
+/// Plans a whole run against the overlay, as if every move succeeded. `seen` is shown each move, and
+/// may put an end to it all.
+pub fn plan_all<S: Snapshot>(
+    overlay: &mut Overlay<'_, S>,
+    mut seen: impl FnMut(&Move) -> Result<(), S::Error>,
+) -> Result<Report, S::Error> {
     let world = overlay.world;
     let mut driver = Driver::new();
-    let mut moves = Vec::new();
-    while let Some(batch) = driver.next(&overlay, &world)? {
+    while let Some(batch) = driver.next(overlay, &world)? {
         for step in &batch.moves {
             overlay.apply(step)?;
+            seen(step)?;
         }
         driver.executed(&vec![MoveResult::Done; batch.moves.len()]);
-        moves.extend(batch.moves);
     }
-    Ok(Plan { moves, report: driver.finish(world.topology) })
+    Ok(driver.finish(world.topology))
 }

@@ -4,7 +4,6 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::report::Report;
 use crate::domain::{Digest, File, FileId, ScopeId, StoreId};
 
 /// The phases of a run that the planner knows (SPEC 7, phases 2 to 6).
@@ -209,11 +208,4 @@ pub enum MoveResult {
         store: Option<StoreId>,
         cause: String,
     },
-}
-
-/// All moves of a run, and what the run would report.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Plan {
-    pub moves: Vec<Move>,
-    pub report: Report,
 }

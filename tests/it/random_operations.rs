@@ -12,24 +12,8 @@ use hayloft::transfer::{Condition, Declared, UploadRequest};
 use crate::house::{HOUR, House, body, drain, drain_into, limit, populate, sorted};
 use crate::planner::mirror::Mirror;
 use crate::planner::model::Model;
-use crate::support;
 use crate::support::faulty::{Fault, Operation, When};
-
-/// A small generator: the same life for the same seed.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % sides
-    }
-
-    fn pick<T: Copy>(&mut self, all: &[T]) -> T {
-        all[usize::try_from(self.roll(all.len() as u64)).expect("small")]
-    }
-}
+use crate::support::{self, Dice};
 
 const STORES: [&str; 4] = ["a", "b", "c", "d"];
 const SCOPES: [&str; 3] = ["x", "y", "z"];

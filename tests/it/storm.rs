@@ -8,20 +8,8 @@ use hayloft::domain::{Digest, Policy};
 use hayloft::stores::{Backend, LocalStore};
 
 use crate::house::{House, body, drain, drain_into, is_complete, limit, populate, sorted};
-use crate::support;
 use crate::support::faulty::{Fault, Operation, When};
-
-/// A small generator: the same storm for the same seed.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % sides
-    }
-}
+use crate::support::{self, Dice};
 
 const STORES: [&str; 4] = ["a", "b", "c", "d"];
 const SCOPES: [&str; 2] = ["x", "y"];

@@ -10,7 +10,7 @@ pub use change::{change, preview_change};
 pub use create::create;
 pub(super) use create::{Place, found};
 pub use delete::{delete, preview};
-pub(super) use view::{all, all_as_known, disk_facts, health, look_at_all};
+pub(super) use view::{disk_facts, health, look_at_all};
 pub use view::{glance, list, show};
 pub use writable::obstacle;
 

@@ -22,25 +22,17 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const GLANCE: Duration = Duration::from_millis(10);
 const DAYS: u32 = 7;
 
+/// Every store, in name order, looked at now.
 pub async fn list(app: &Arc<App>, actor: &Actor) -> Result<Vec<StoreView>, OpError> {
     actor.require_instance_admin()?;
-    all(app).await
-}
-
-/// Every store, in name order, as it was last seen: for a page that waits for none.
-pub async fn glance(app: &Arc<App>, actor: &Actor) -> Result<Vec<StoreView>, OpError> {
-    actor.require_instance_admin()?;
-    all_as_known(app).await
-}
-
-/// Every store, in name order, looked at now.
-pub async fn all(app: &Arc<App>) -> Result<Vec<StoreView>, OpError> {
     look(app, PATIENCE).await;
     views(app).await
 }
 
-/// Every store, in name order, as it was last seen; a look begins that the next call profits from.
-pub async fn all_as_known(app: &Arc<App>) -> Result<Vec<StoreView>, OpError> {
+/// Every store, in name order, as it was last seen: for a page that waits for none. A look begins that
+/// the next call profits from.
+pub async fn glance(app: &Arc<App>, actor: &Actor) -> Result<Vec<StoreView>, OpError> {
+    actor.require_instance_admin()?;
     // A disk answers at once, a bucket does not.
     look(app, GLANCE).await;
     views(app).await
@@ -79,7 +71,7 @@ async fn look(app: &App, patience: Duration) {
     futures_util::future::join_all(looks).await;
 }
 
-/// The same before something is asked of all stores.
+/// A look at all stores before something is asked of them.
 pub(in crate::ops) async fn look_at_all(app: &App) {
     look(app, PATIENCE).await;
 }

@@ -6,9 +6,17 @@ use std::time::Duration;
 
 use hayloft::domain::{File, FileId, ReplicaState, ScopeId, StoreId, Timestamp, Topology};
 use hayloft::planner::{
-    Action, Batch, CONFIRMED, Count, Driver, FileSet, Move, MoveResult, Overlay, Plan, Report,
-    Snapshot, Usage, World, check, plan_all, removable,
+    Action, Batch, CONFIRMED, Count, Driver, FileSet, Move, MoveResult, Overlay, Report, Snapshot,
+    Usage, World, check, plan_all, removable,
 };
+use serde::Serialize;
+
+/// All moves of a run, and what the run would report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    pub moves: Vec<Move>,
+    pub report: Report,
+}
 
 #[derive(Debug, Clone, Default)]
 pub struct Model {
@@ -38,9 +46,13 @@ impl Model {
 
     /// What a dry run answers now.
     pub fn dry_run(&self) -> Plan {
-        let Ok(overlay) = Overlay::new(self, self.world());
-        let Ok(plan) = plan_all(overlay);
-        plan
+        let Ok(mut overlay) = Overlay::new(self, self.world());
+        let mut moves = Vec::new();
+        let Ok(report) = plan_all(&mut overlay, |step| {
+            moves.push(step.clone());
+            Ok(())
+        });
+        Plan { moves, report }
     }
 
     /// One real run: a fresh look before each batch, the checker before each execution.

@@ -83,3 +83,19 @@ pub async fn read_all(mut body: ByteStream) -> Result<Vec<u8>, StoreError> {
     }
     Ok(all)
 }
+
+/// A small generator: the same rolls for the same seed.
+pub struct Dice(pub u64);
+
+impl Dice {
+    pub fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % sides
+    }
+
+    pub fn pick<T: Copy>(&mut self, all: &[T]) -> T {
+        all[usize::try_from(self.roll(all.len() as u64)).expect("small")]
+    }
+}
