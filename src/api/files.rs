@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::vacuum::MoveView;
 use crate::domain::{Digest, ReplicaState, ScopeName, StoreName, Timestamp};
+use crate::words::Phrase;
 
 /// The answer to an upload.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -79,7 +80,7 @@ pub struct ReplicaExplanation {
     pub serves: bool,
     /// Why it is removable, or what keeps it.
     pub removable: bool,
-    pub why: String,
+    pub why: Phrase,
 }
 
 /// `file explain`.

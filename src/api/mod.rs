@@ -9,6 +9,8 @@ mod vacuum;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::words::Phrase;
+
 pub use crate::domain::Count;
 pub use files::*;
 pub use instance::*;
@@ -48,8 +50,8 @@ pub struct Problem {
     pub title: String,
     pub status: u16,
     /// What was wrong and what to do.
-    pub detail: String,
-    /// Further facts: `run` (id), `stores`, `files`, `bytes`, …
+    pub detail: Phrase,
+    /// Further facts: `run` (id), `stores`, `files`, `bytes`, …; as `remedy` the first thing to do.
     #[serde(flatten)]
     pub extra: serde_json::Map<String, serde_json::Value>,
 }

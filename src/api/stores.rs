@@ -262,7 +262,7 @@ pub struct Evacuation {
     pub can_be_given_up: bool,
     pub scopes: Vec<EvacuationScope>,
     /// What to do next, in words.
-    pub advice: Vec<String>,
+    pub advice: Vec<Phrase>,
 }
 
 /// `store delete`, and what was lost with `--force`.

@@ -28,7 +28,7 @@ pub fn in_query(value: &str) -> impl std::fmt::Display + '_ {
 
 /// A refusal by the server, as it was sent.
 #[derive(Debug, thiserror::Error)]
-#[error("{}", if .0.detail.is_empty() { &.0.title } else { &.0.detail })]
+#[error("{}", if .0.detail.is_empty() { .0.title.clone() } else { .0.detail.to_string() })]
 pub struct Refused(pub Problem);
 
 /// Adds to a refusal what the user of the command line can do about it: a server that answers
@@ -37,7 +37,7 @@ pub fn with_way_out(mut e: anyhow::Error, scope: &ScopeName) -> anyhow::Error {
     let Some(Refused(problem)) = e.downcast_mut() else { return e };
     let way_out = match problem.kind.as_str() {
         "unknown-scope" => {
-            problem.detail = format!("there is no scope \"{scope}\"");
+            problem.detail = format!("there is no scope \"{scope}\"").into();
             format!(
                 ": `hayloft scope list` names those that are there, `hayloft scope create {scope}` makes this one"
             )
@@ -46,13 +46,13 @@ pub fn with_way_out(mut e: anyhow::Error, scope: &ScopeName) -> anyhow::Error {
             ". `hayloft scope show {scope}` says what is full: raise a limit, link another store (`hayloft scope \
              manage {scope} add-store STORE`), or let `hayloft vacuum` make room"
         ),
-        "file-too-large" if !problem.detail.contains("max_upload") => format!(
-            ". `hayloft scope show {scope}` names its stores: say `hayloft store manage STORE --max-size SIZE` for \
+        "file-too-large" if !problem.extra.contains_key("limit") => format!(
+            ". `hayloft scope show {scope}` names its stores: run `hayloft store manage STORE --max-size SIZE` for \
              one of them, or link a larger one"
         ),
         _ => return e,
     };
-    problem.detail.push_str(&way_out);
+    problem.detail = std::mem::take(&mut problem.detail).text(way_out);
     e
 }
 
@@ -144,7 +144,8 @@ fn wants_token(mut e: anyhow::Error, server: &str) -> anyhow::Error {
         problem.detail = format!(
             "{server} wants a token: set HAYLOFT_TOKEN, or name a file that holds it with \
              --token-file FILE. `hayloft token create` on that machine makes one"
-        );
+        )
+        .into();
     }
     e
 }
@@ -168,7 +169,7 @@ fn problem(status: StatusCode, body: &[u8]) -> Problem {
             kind: "about:blank".to_owned(),
             title: status.canonical_reason().unwrap_or("HTTP error").to_owned(),
             status: status.as_u16(),
-            detail: format!("the server answered {status} {first}").trim_end().to_owned(),
+            detail: format!("the server answered {status} {first}").trim_end().into(),
             extra: serde_json::Map::new(),
         }
     })
@@ -188,6 +189,6 @@ mod tests {
     fn an_answer_that_is_no_problem_document_becomes_one() {
         let p = problem(StatusCode::BAD_GATEWAY, b"<html>\nnginx");
         assert_eq!((p.status, p.kind.as_str()), (502, "about:blank"));
-        assert!(p.detail.contains("502 Bad Gateway <html>"), "{}", p.detail);
+        assert!(p.detail.to_string().contains("502 Bad Gateway <html>"), "{}", p.detail);
     }
 }

@@ -99,7 +99,7 @@ fn usage(e: &clap::Error, json: bool) -> ExitCode {
             kind: "wrong-usage".to_owned(),
             title: "Wrong usage".to_owned(),
             status: 0,
-            detail: complaint(e),
+            detail: complaint(e).into(),
             extra: serde_json::Map::new(),
         });
         return ExitCode::from(2);
@@ -182,7 +182,7 @@ fn report(e: &anyhow::Error, output: Output) {
             kind: "command-failed".to_owned(),
             title: "The command failed".to_owned(),
             status: 0,
-            detail: format!("{e:#}"),
+            detail: format!("{e:#}").into(),
             extra: serde_json::Map::new(),
         },
     };

@@ -121,6 +121,7 @@ pub enum Remedy {
         run: u64,
     },
     ListRuns,
+    CreateToken,
 }
 
 impl Remedy {

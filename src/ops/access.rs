@@ -54,7 +54,7 @@ impl Actor {
         if self.is_instance_admin() {
             Ok(())
         } else {
-            Err(OpError::Forbidden("this needs an admin token of the whole instance".to_owned()))
+            Err(OpError::Forbidden("this needs an admin token of the whole instance".into()))
         }
     }
 
@@ -63,7 +63,7 @@ impl Actor {
         match self.grant {
             Grant::Role { role: Role::Admin, .. } => Ok(()),
             Grant::Role { .. } | Grant::Anonymous => {
-                Err(OpError::Forbidden("this needs an admin token".to_owned()))
+                Err(OpError::Forbidden("this needs an admin token".into()))
             }
         }
     }
@@ -73,7 +73,7 @@ impl Actor {
         if self.may(role, scope) {
             Ok(())
         } else {
-            Err(OpError::Forbidden("the token does not allow this in this scope".to_owned()))
+            Err(OpError::Forbidden("the token does not allow this in this scope".into()))
         }
     }
 }

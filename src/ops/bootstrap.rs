@@ -22,7 +22,7 @@ pub async fn bootstrap(app: &Arc<App>) -> Result<(), OpError> {
     let root = app.config.local_store();
     LocalStore::create(&root)
         .await
-        .map_err(|e| OpError::Store { kind: "store-unavailable", detail: e.to_string() })?;
+        .map_err(|e| OpError::Store { kind: "store-unavailable", detail: e.to_string().into() })?;
     let root = std::fs::canonicalize(&root)
         .map_err(|e| OpError::Internal(format!("{} cannot be resolved: {e}", root.display())))?;
     let place = Place {

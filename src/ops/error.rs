@@ -3,34 +3,32 @@
 use serde_json::{Map, Value};
 
 use crate::catalogue::CatalogueError;
+use crate::domain::{Remedy, ScopeName, StoreName};
+use crate::words::Phrase;
 
 /// An operation's failure. Nothing is half done.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum OpError {
     #[error("there is no {what} {name:?}")]
     NotFound { what: &'static str, name: String },
-    #[error(
-        "scope {scope} does not link {store}: `hayloft scope manage {scope} add-store {store}` does"
-    )]
-    NotLinked { scope: String, store: String },
-    #[error(
-        "no run is at work: `hayloft vacuum` starts one, `hayloft vacuum history` lists past ones"
-    )]
+    #[error("{}", not_linked(scope, store))]
+    NotLinked { scope: ScopeName, store: StoreName },
+    #[error("{}", no_run())]
     NoRun,
     /// A malformed or contradictory request.
     #[error("{0}")]
-    Invalid(String),
+    Invalid(Phrase),
     /// The same, about one field of the request.
     #[error("{detail}")]
-    Field { field: &'static str, detail: String },
+    Field { field: &'static str, detail: Phrase },
     /// The state of things forbids it. `kind` is stable, `extra` has further facts.
     #[error("{detail}")]
-    Refused { kind: &'static str, detail: String, extra: Map<String, Value> },
+    Refused { kind: &'static str, detail: Phrase, extra: Map<String, Value> },
     /// A store did not do what was needed.
     #[error("{detail}")]
-    Store { kind: &'static str, detail: String },
+    Store { kind: &'static str, detail: Phrase },
     #[error("{0}")]
-    Forbidden(String),
+    Forbidden(Phrase),
     #[error(transparent)]
     Catalogue(#[from] CatalogueError),
     /// A defect or a broken machine.
@@ -43,13 +41,29 @@ impl OpError {
         Self::NotFound { what, name: name.into() }
     }
 
-    pub fn refused(kind: &'static str, detail: impl Into<String>) -> Self {
+    pub fn refused(kind: &'static str, detail: impl Into<Phrase>) -> Self {
         Self::Refused { kind, detail: detail.into(), extra: Map::new() }
     }
 
     /// A malformed field of the request, by its key in SPEC 11.
-    pub fn field_invalid(field: &'static str, detail: impl Into<String>) -> Self {
+    pub fn field_invalid(field: &'static str, detail: impl Into<Phrase>) -> Self {
         Self::Field { field, detail: detail.into() }
+    }
+
+    /// What was wrong and what to do, for each surface to say in its own way.
+    pub fn detail(&self) -> Phrase {
+        match self {
+            Self::NotLinked { scope, store } => not_linked(scope, store),
+            Self::NoRun => no_run(),
+            Self::Invalid(detail)
+            | Self::Field { detail, .. }
+            | Self::Refused { detail, .. }
+            | Self::Store { detail, .. }
+            | Self::Forbidden(detail) => detail.clone(),
+            Self::NotFound { .. } | Self::Catalogue(_) | Self::Internal(_) => {
+                Phrase::new(self.to_string())
+            }
+        }
     }
 
     /// The field of the request that the error is about, if it is about one.
@@ -82,4 +96,17 @@ impl OpError {
         }
         self
     }
+}
+
+fn not_linked(scope: &ScopeName, store: &StoreName) -> Phrase {
+    let link = Remedy::LinkStore { scope: Some(scope.clone()), store: Some(store.clone()) };
+    Phrase::new(format!("scope {scope} does not link {store}: ")).command(link).text(" does")
+}
+
+fn no_run() -> Phrase {
+    Phrase::new("no run is at work: ")
+        .command(Remedy::StartRun)
+        .text(" starts one, ")
+        .command(Remedy::ListRuns)
+        .text(" lists past ones")
 }

@@ -11,9 +11,11 @@ use crate::api::{Count, Evacuation, EvacuationFile, EvacuationScope};
 use crate::app::App;
 use crate::catalogue::Snapshot;
 use crate::domain::{
-    ByteSize, File, Link, ReplicaState, Scope, ScopeId, Store, StoreId, StoreName, Topology,
+    ByteSize, Change, File, Link, LinkSetting, Remedy, ReplicaState, Scope, ScopeId, Store,
+    StoreId, StoreName, StoreSetting, Target, Topology,
 };
 use crate::planner::upload_order;
+use crate::words::Phrase;
 
 /// Files named when not all are asked for.
 const FIRST: u64 = 10;
@@ -252,91 +254,115 @@ fn named(snapshot: &Snapshot, scope: ScopeId, file: &File) -> Result<EvacuationF
     Ok(EvacuationFile { path, digest: file.digest, size: file.size })
 }
 
-/// The next commands of leaving a cloud account (SPEC 8, recipe 4).
+/// The next steps of leaving a cloud account (SPEC 8, recipe 4).
 fn advice(
     topology: &Topology,
     store: &Store,
     needs: &[(&Scope, Need, Option<u64>)],
     absent: &BTreeSet<StoreId>,
-) -> Vec<String> {
-    let mut all: Vec<String> = Vec::new();
+) -> Vec<Phrase> {
+    let mut all: Vec<Phrase> = Vec::new();
     for (scope, need, short) in needs {
-        all.extend(scope_advice(topology, store, scope, need, *short, absent));
+        let leave = Leave { topology, store, scope, link: topology.link(scope.id, store.id) };
+        all.extend(leave.steps(need, *short, absent));
     }
-    let unreadable = needs.iter().any(|(_, n, _)| !n.unreadable.is_zero());
-    let linked = topology.links_to(store.id).next().is_some();
-    match (unreadable, linked) {
-        (true, _) => all.push("`hayloft vacuum`, then ask again".to_owned()),
-        (false, true) => all.push(format!(
-            "`hayloft vacuum`, then `hayloft scope manage SCOPE remove-store {0}` for each scope, then `hayloft store \
-             delete {0}`",
-            store.name
-        )),
-        (false, false) => {
-            all.push(format!("`hayloft vacuum`, then `hayloft store delete {}`", store.name));
-        }
+    let run = step(Remedy::StartRun);
+    if needs.iter().any(|(_, n, _)| !n.unreadable.is_zero()) {
+        all.push(run.text(", then ask again"));
+        return all;
     }
+    let unlink = topology.links_to(store.id).filter_map(|link| {
+        let scope = topology.scopes.get(&link.scope)?.name.clone();
+        Some(Remedy::UnlinkStore { scope, store: store.name.clone() })
+    });
+    let delete = Remedy::DeleteStore { store: store.name.clone() };
+    let all_steps = unlink.chain([delete]);
+    all.push(all_steps.fold(run, |steps, next| steps.text(", then ").command(next)));
     all
 }
 
-fn scope_advice(
-    topology: &Topology,
-    store: &Store,
-    scope: &Scope,
-    need: &Need,
-    short: Option<u64>,
-    absent: &BTreeSet<StoreId>,
-) -> Vec<String> {
-    let mut all = Vec::new();
-    let manage = format!("hayloft scope manage {}", scope.name);
-    let link = topology.link(scope.id, store.id);
-    if link.is_some_and(|l| !l.policy.read_only) {
-        all.push(format!("`{manage} edit-store {} --read-only`", store.name));
-    }
-    let targets = destinations(topology, scope.id, store.id);
-    let (away, there): (Vec<_>, Vec<_>) =
-        targets.into_iter().partition(|l| absent.contains(&l.store));
-    if short.is_some() && !away.is_empty() {
-        let names: Vec<String> = away.iter().map(|l| topology.store_name(l.store)).collect();
-        all.extend(names.iter().map(|name| {
-            format!(
-                "`hayloft store check {name}`: {name} is unavailable, so nothing fits there now"
-            )
-        }));
-        if there.is_empty() {
-            return all;
+fn step(remedy: Remedy) -> Phrase {
+    Phrase::default().command(remedy)
+}
+
+/// A scope whose files leave a store.
+struct Leave<'a> {
+    topology: &'a Topology,
+    store: &'a Store,
+    scope: &'a Scope,
+    link: Option<&'a Link>,
+}
+
+impl Leave<'_> {
+    fn steps(&self, need: &Need, short: Option<u64>, absent: &BTreeSet<StoreId>) -> Vec<Phrase> {
+        let mut all = Vec::new();
+        if self.link.is_some_and(|l| !l.policy.read_only) {
+            all.push(self.set(&self.store.name, LinkSetting::ReadOnly, Target::On));
         }
-    }
-    let best =
-        there.first().or(away.first()).and_then(|l| Some((l, topology.stores.get(&l.store)?)));
-    match (best, need.unreadable.is_zero(), short) {
-        (None, false, _) => all.push(format!(
-            "`{manage} add-store STORE`: scope {} has no other store that takes files",
-            scope.name
-        )),
-        (Some((_, to)), false, Some(short)) => all.push(format!(
-            "make room for {} more in {}: raise its limits with `hayloft store manage {} --max-size SIZE --soft-max-size SIZE`, or the \
-             scope's with `{manage} edit-store {} --soft-max-size SIZE`, or free the disk",
-            ByteSize(short),
-            to.name,
-            to.name,
-            to.name
-        )),
-        (Some((link, to)), false, None) if !link.policy.populate => {
-            all.push(format!("`{manage} edit-store {} --populate`", to.name));
-        }
-        (Some((_, to)), true, _) => {
-            // What is populated elsewhere, such as an archive, has nothing to do with it.
-            let concerned = |l: &&Link| l.policy.populate && [store.id, to.id].contains(&l.store);
-            for populated in topology.links_of(scope.id).filter(concerned) {
-                let name = topology.store_name(populated.store);
-                all.push(format!("`{manage} edit-store {name} --no-populate`"));
-            }
-            if link.is_some_and(|l| !l.policy.drain.is_on()) {
-                all.push(format!("`{manage} edit-store {} --drain-to {}`", store.name, to.name));
+        let targets = destinations(self.topology, self.scope.id, self.store.id);
+        let (away, there): (Vec<_>, Vec<_>) =
+            targets.into_iter().partition(|l| absent.contains(&l.store));
+        if short.is_some() && !away.is_empty() {
+            let stores = away.iter().filter_map(|l| self.topology.stores.get(&l.store));
+            all.extend(stores.map(|store| look_at(&store.name)));
+            if there.is_empty() {
+                return all;
             }
         }
-        (Some(_), false, None) | (None, true, _) => {}
+        let best = there.first().or(away.first());
+        let best = best.and_then(|l| Some((*l, self.topology.stores.get(&l.store)?)));
+        match (best, need.unreadable.is_zero(), short) {
+            (None, false, _) => all.push(self.link_another()),
+            (Some((_, to)), false, Some(short)) => all.push(self.make_room(&to.name, short)),
+            (Some((link, to)), false, None) if !link.policy.populate => {
+                all.push(self.set(&to.name, LinkSetting::Populate, Target::On));
+            }
+            (Some((_, to)), true, _) => all.extend(self.drain_into(to)),
+            (Some(_), false, None) | (None, true, _) => {}
+        }
+        all
     }
-    all
+
+    fn set(&self, store: &StoreName, setting: LinkSetting, to: Target) -> Phrase {
+        step(Remedy::set_link(self.scope.name.clone(), store.clone(), setting, to))
+    }
+
+    fn link_another(&self) -> Phrase {
+        let scope = &self.scope.name;
+        step(Remedy::LinkStore { scope: Some(scope.clone()), store: None })
+            .text(format!(": scope {scope} has no other store that takes files"))
+    }
+
+    fn make_room(&self, to: &StoreName, short: u64) -> Phrase {
+        let limits = [StoreSetting::MaxSize, StoreSetting::SoftMaxSize];
+        let changes = limits.map(|limit| Change::new(limit, Target::Chosen)).to_vec();
+        Phrase::new(format!(
+            "make room for {} more in {to}: raise its limits with ",
+            ByteSize(short)
+        ))
+        .command(Remedy::SetStore { store: to.clone(), changes })
+        .text(", or the scope's with ")
+        .then(self.set(to, LinkSetting::SoftMaxSize, Target::Chosen))
+        .text(", or free the disk")
+    }
+
+    /// Everything is there already: what is left here may go.
+    fn drain_into(&self, to: &Store) -> Vec<Phrase> {
+        // What is populated elsewhere, such as an archive, has nothing to do with it.
+        let concerned = |l: &&Link| l.policy.populate && [self.store.id, to.id].contains(&l.store);
+        let populated = self.topology.links_of(self.scope.id).filter(concerned);
+        let stores = populated.filter_map(|l| self.topology.stores.get(&l.store));
+        let mut all: Vec<Phrase> =
+            stores.map(|store| self.set(&store.name, LinkSetting::Populate, Target::Off)).collect();
+        if self.link.is_some_and(|l| !l.policy.drain.is_on()) {
+            let target = Target::Value(to.name.to_string());
+            all.push(self.set(&self.store.name, LinkSetting::Drain, target));
+        }
+        all
+    }
+}
+
+fn look_at(store: &StoreName) -> Phrase {
+    step(Remedy::CheckStore { store: store.clone() })
+        .text(format!(": {store} is unavailable, so nothing fits there now"))
 }

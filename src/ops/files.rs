@@ -13,11 +13,12 @@ use crate::api::{
 use crate::app::App;
 use crate::catalogue::Snapshot;
 use crate::domain::{
-    Entry, File, FileId, FilePath, ReplicaState, Scope, ScopeId, ScopeName, StoreId, StoreName,
-    Topology,
+    Entry, File, FileId, FilePath, LinkSetting, Remedy, ReplicaState, Scope, ScopeId, ScopeName,
+    StoreId, StoreName, Target, Topology,
 };
 use crate::maintenance::PreviewRequest;
 use crate::planner::{self, CONFIRMED, World};
+use crate::words::Phrase;
 
 /// Entries of a page when the client does not say, and at most.
 const PAGE: usize = 1000;
@@ -154,7 +155,7 @@ pub struct Known {
     /// The stores that have the file in the order in which downloads try them.
     pub order: Vec<StoreName>,
     /// Why no store could serve it.
-    pub unserved: Option<String>,
+    pub unserved: Option<Phrase>,
     /// Other paths of the scope with the same bytes, the first few.
     pub twins: Vec<String>,
 }
@@ -177,7 +178,7 @@ pub async fn known(
         let found = find(app, topology, scope, &path)?;
         let (order, unserved) = match app.transfer.serving_order(scope, &found.file) {
             Ok(order) => (order, None),
-            Err(why) => (Vec::new(), Some(why.to_string())),
+            Err(why) => (Vec::new(), Some(why.to_string().into())),
         };
         let works = |store: &StoreId| {
             let seen = app.transfer.stores.last_seen(*store);
@@ -242,8 +243,8 @@ fn explained(
     let explained = file.replicas.iter().filter_map(|r| {
         let (removable, why) = why(&world, file, r.store, r.state);
         let why = match unreadable(&world, found.scope.id, r.store) {
-            Some(unreadable) => format!("{unreadable}; {why}"),
-            None => why,
+            Some(unreadable) => unreadable.text(format!("; {why}")),
+            None => why.into(),
         };
         let store = topology.stores.get(&r.store)?.name.clone();
         let serves = serving == Some(r.store);
@@ -256,20 +257,22 @@ fn explained(
 }
 
 /// Why the scope's downloads pass a store over, whatever it holds.
-fn unreadable(world: &World<'_>, scope: ScopeId, store: StoreId) -> Option<String> {
-    let name = world.topology.store_name(store);
+fn unreadable(world: &World<'_>, scope: ScopeId, store: StoreId) -> Option<Phrase> {
+    let name = world.topology.stores.get(&store)?.name.clone();
     if world.unavailable.contains(&store) {
-        return Some(format!("the store is unavailable: `hayloft store check {name}`"));
+        let why = Phrase::new("the store is unavailable: run ");
+        return Some(why.command(Remedy::CheckStore { store: name }));
     }
     let Some(link) = world.topology.link(scope, store) else {
-        return Some("the scope does not link the store and does not read it".to_owned());
+        return Some("the scope does not link the store and does not read it".into());
     };
-    let scope = world.topology.scope_name(scope);
+    let scope = world.topology.scopes.get(&scope)?.name.clone();
     link.policy.write_only.then(|| {
-        format!(
-            "the store is write_only for the scope and never read: restore the file there and say \
-             `hayloft scope manage {scope} edit-store {name} --no-write-only`, or upload it again"
-        )
+        let why =
+            "the store is write_only for the scope and never read: restore the file there and run ";
+        Phrase::new(why)
+            .command(Remedy::set_link(scope, name, LinkSetting::WriteOnly, Target::Off))
+            .text(", or upload it again")
     })
 }
 

@@ -1,7 +1,11 @@
 //! What a link's policy may be beside its scope's other links (SPEC 3). Pure.
 
+use super::links::link_names;
 use super::{Force, OpError};
-use crate::domain::{Link, Policy, PolicyError, ScopeId, StoreId, Topology};
+use crate::domain::{
+    Link, LinkSetting, Policy, PolicyError, Remedy, ScopeId, StoreId, Target, Topology,
+};
+use crate::words::Phrase;
 
 /// Checks `link` as what `topology` is to hold in place of `old`. A rule that was broken by force
 /// before does not stand in the way of changes that do not concern it.
@@ -35,23 +39,29 @@ fn contradiction(error: &PolicyError) -> OpError {
 fn check_target(topology: &Topology, link: &Link) -> Result<(), OpError> {
     let Some(name) = link.policy.drain.target() else { return Ok(()) };
     let scope = topology.scope_name(link.scope);
-    let refused = |why: String| OpError::refused("drain-target-refused", why).at("drain");
+    let refused = |why: Phrase| OpError::refused("drain-target-refused", why).at("drain");
     let Some(target) = topology.store_id(name) else {
-        return Err(refused(format!("the drain target {name} does not exist")));
+        return Err(refused(format!("the drain target {name} does not exist").into()));
     };
     if target == link.store {
-        return Err(refused(format!("{name} cannot be drained into itself: name another store")));
+        return Err(refused(
+            format!("{name} cannot be drained into itself: name another store").into(),
+        ));
     }
     let Some(into) = topology.link(link.scope, target) else {
-        return Err(refused(format!(
-            "the drain target {name} is not linked to scope {scope}: say `hayloft scope manage {scope} add-store {name}` first"
-        )));
+        let (scope, target) = link_names(topology, link.scope, target)?;
+        let why = format!("the drain target {name} is not linked to scope {scope}: run ");
+        let link = Remedy::LinkStore { scope: Some(scope), store: Some(target) };
+        return Err(refused(Phrase::new(why).command(link).text(" first")));
     };
     match unfit(&into.policy) {
-        Some(why) => Err(refused(format!(
-            "the drain target {name} is {} in scope {scope}: it could not take the files",
-            why.words
-        ))),
+        Some(why) => Err(refused(
+            format!(
+                "the drain target {name} is {} in scope {scope}: it could not take the files",
+                why.words
+            )
+            .into(),
+        )),
         None => Ok(()),
     }
 }
@@ -114,13 +124,15 @@ fn broken(
     from: StoreId,
     what: &str,
 ) -> OpError {
-    let (scope, store) = (topology.scope_name(scope), topology.store_name(store));
-    let from = topology.store_name(from);
-    OpError::refused(
-        "drain-target-needed",
-        format!(
-            "{store} cannot {what} while scope {scope} drains {from} into it: say \
-             `hayloft scope manage {scope} edit-store {from} --no-drain` first, or repeat with --force"
-        ),
+    let store = topology.store_name(store);
+    link_names(topology, scope, from).map_or_else(
+        |error| error,
+        |(scope, from)| {
+            let why =
+                format!("{store} cannot {what} while scope {scope} drains {from} into it: run ");
+            let stop = Remedy::set_link(scope, from, LinkSetting::Drain, Target::Off);
+            let detail = Phrase::new(why).command(stop).text(" first, or repeat ").force();
+            OpError::refused("drain-target-needed", detail)
+        },
     )
 }

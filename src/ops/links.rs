@@ -11,8 +11,10 @@ use crate::api::{ChangePreview, Count, LinkChange, LinkView, Role};
 use crate::app::App;
 use crate::catalogue::Tx;
 use crate::domain::{
-    ByteSize, Link, Policy, ScopeId, ScopeName, Store, StoreId, StoreName, Timestamp, Topology,
+    ByteSize, Change as SettingChange, Link, LinkSetting, Policy, Remedy, ScopeId, ScopeName,
+    Store, StoreId, StoreName, StoreSetting, Target, Timestamp, Topology,
 };
+use crate::words::Phrase;
 
 /// Replicas that unlinking leaves without a policy: they go when the grace is over (SPEC 7).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,8 +65,20 @@ fn pair(
 }
 
 fn not_linked(topology: &Topology, scope: ScopeId, store: StoreId) -> OpError {
-    let (scope, store) = names_of(topology, scope, store);
-    OpError::NotLinked { scope, store }
+    link_names(topology, scope, store)
+        .map_or_else(|error| error, |(scope, store)| OpError::NotLinked { scope, store })
+}
+
+fn already_linked(topology: &Topology, scope: ScopeId, store: StoreId) -> OpError {
+    link_names(topology, scope, store).map_or_else(
+        |error| error,
+        |(scope, store)| {
+            let detail =
+                Phrase::new(format!("scope {scope} links {store} already: change it with "))
+                    .command(Remedy::SetLink { scope, store, changes: Vec::new() });
+            OpError::refused("already-linked", detail)
+        },
+    )
 }
 
 /// Links a store to a scope (`add-store`).
@@ -83,11 +97,7 @@ pub async fn add(
         .write(move |tx| {
             let (scope, store) = pair(tx.topology(), &scope, &store)?;
             if tx.topology().link(scope, store).is_some() {
-                let (scope, store) = names_of(tx.topology(), scope, store);
-                return Err(OpError::refused(
-                    "already-linked",
-                    format!("scope {scope} links {store} already: change it with `hayloft scope manage {scope} edit-store {store}`"),
-                ));
+                return Err(already_linked(tx.topology(), scope, store));
             }
             let link = changed(&new_link(scope, store, tx.now()), &change);
             insert(tx, &actor, link, change.force.into())?;
@@ -136,19 +146,28 @@ fn check_shared(topology: &Topology, link: &Link) -> Result<(), OpError> {
 
 fn not_shared(topology: &Topology, store: &Store, scope: ScopeId) -> OpError {
     let (name, other) = (&store.name, topology.scope_name(scope));
-    OpError::refused(
-        "store-not-instance-wide",
-        format!(
-            "{name} is not instance-wide and scope {other} links it: say `hayloft store manage {name} \
-             --instance-wide`, or unlink it there"
-        ),
-    )
-    .with("scopes", vec![other])
+    let share = Remedy::set_store(name.clone(), StoreSetting::InstanceWide, Target::On);
+    let detail =
+        Phrase::new(format!("{name} is not instance-wide and scope {other} links it: run "))
+            .command(share)
+            .text(", or unlink it there");
+    OpError::refused("store-not-instance-wide", detail).with("scopes", vec![other])
 }
 
 fn subject(topology: &Topology, link: &Link) -> String {
     let (scope, store) = names_of(topology, link.scope, link.store);
     format!("scope {scope}, store {store}")
+}
+
+/// The names of a link's scope and store.
+pub(super) fn link_names(
+    topology: &Topology,
+    scope: ScopeId,
+    store: StoreId,
+) -> Result<(ScopeName, StoreName), OpError> {
+    let (scope, store) = (topology.scopes.get(&scope), topology.stores.get(&store));
+    let gone = || OpError::Internal("a link names what is gone".to_owned());
+    Ok((scope.ok_or_else(gone)?.name.clone(), store.ok_or_else(gone)?.name.clone()))
 }
 
 fn names_of(topology: &Topology, scope: ScopeId, store: StoreId) -> (String, String) {
@@ -339,17 +358,20 @@ fn keeps_files(
     if count.files == 0 {
         return Ok(());
     }
-    Err(OpError::refused(
-        "files-would-be-unreadable",
-        format!(
-            "{} ({}) of scope {scope} would have no readable replica without {store}: say `hayloft scope manage \
-             {scope} edit-store {store} --read-only --drain` and `hayloft vacuum` first, or repeat with --force",
-            plural(count.files, "file"),
-            ByteSize(count.bytes)
-        ),
-    )
-    .with("files", count.files)
-    .with("bytes", count.bytes))
+    let settings = [LinkSetting::ReadOnly, LinkSetting::Drain];
+    let changes = settings.map(|setting| SettingChange::new(setting, Target::On)).to_vec();
+    let drain = Remedy::SetLink { scope: scope.clone(), store: store.clone(), changes };
+    let detail = Phrase::new(format!(
+        "{} ({}) of scope {scope} would have no readable replica without {store}: run ",
+        plural(count.files, "file"),
+        ByteSize(count.bytes)
+    ))
+    .commands([drain, Remedy::StartRun])
+    .text(" first, or repeat ")
+    .force();
+    Err(OpError::refused("files-would-be-unreadable", detail)
+        .with("files", count.files)
+        .with("bytes", count.bytes))
 }
 
 fn residual(topology: &Topology, tally: &Tally<'_>, link: &Link, grace: Duration) -> Residual {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::OpError;
 use crate::api::{S3Settings, S3View};
 use crate::domain::{Checksum, Credentials, S3Config};
+use crate::words::Phrase;
 
 const DEFAULT_REGION: &str = "us-east-1";
 /// Seconds.
@@ -123,7 +124,7 @@ fn check_whole(s3: &S3Config) -> Result<(), OpError> {
 }
 
 /// What is wrong with a field, in words for every way of asking: API, command line and page.
-fn invalid(field: &'static str, detail: impl Into<String>) -> OpError {
+fn invalid(field: &'static str, detail: impl Into<Phrase>) -> OpError {
     OpError::field_invalid(field, detail)
 }
 

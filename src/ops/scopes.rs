@@ -447,12 +447,13 @@ fn in_use(tx: &Tx<'_>, scope: &Scope, links: &[Link]) -> Result<OpError, OpError
     let name = &scope.name;
     let files = Tally::new(tx.topology(), scope.id, tx.holders(scope.id)?).live();
     let links = u64::try_from(links.len()).unwrap_or(u64::MAX);
-    let detail = format!(
-        "scope {name} still has {} and {}: delete the files and say `hayloft scope manage {name} remove-store STORE` for \
-         each store, or repeat with --force, which deletes the entries and the links",
+    let detail = Phrase::new(format!(
+        "scope {name} still has {} and {}: delete the files and unlink the stores first, or repeat ",
         plural(files.files, "file"),
         plural(links, "link"),
-    );
+    ))
+    .force()
+    .text(", which deletes the entries and the links");
     Ok(OpError::refused("scope-in-use", detail)
         .with("files", files.files)
         .with("bytes", files.bytes)

@@ -83,7 +83,7 @@ pub async fn create(
             let scope = scope.transpose()?;
             if !manages(&actor, scope) {
                 return Err(OpError::Forbidden(
-                    "a scope admin makes tokens of that scope only: give --scope".to_owned(),
+                    "a scope admin makes tokens of that scope only: name the scope".into(),
                 ));
             }
             let token = Token {

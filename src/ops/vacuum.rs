@@ -65,7 +65,7 @@ fn sweep_error(name: &StoreName, error: SweepError) -> OpError {
         SweepError::Unavailable(found) => {
             let why = words::diagnosis(&found, name);
             let detail = format!("store {name} is unavailable: {why}");
-            OpError::Store { kind: "store-unavailable", detail }
+            OpError::Store { kind: "store-unavailable", detail: detail.into() }
         }
         SweepError::NotOurs(found) => {
             let detail = format!("store {name}: {}", words::diagnosis(&found, name));
@@ -79,7 +79,7 @@ impl From<PreviewError> for OpError {
     fn from(error: PreviewError) -> Self {
         match error {
             PreviewError::Busy => {
-                Self::Store { kind: "too-many-previews", detail: error.to_string() }
+                Self::Store { kind: "too-many-previews", detail: error.to_string().into() }
             }
             PreviewError::Catalogue(error) => Self::Catalogue(error),
         }

@@ -15,9 +15,10 @@ use super::token_uses::TokenUses;
 use crate::api::Role;
 use crate::app::App;
 use crate::catalogue::{Settings, Token};
-use crate::domain::{Scope, Timestamp};
+use crate::domain::{Remedy, Scope, Timestamp};
 use crate::ops::tokens::digest_of_secret;
 use crate::ops::{Actor, Grant};
+use crate::words::Phrase;
 
 /// Every token begins with this: `hl_<id>_<secret>`.
 const TOKEN_PREFIX: &str = "hl_";
@@ -129,7 +130,8 @@ impl Access {
         else {
             self.attempts.failed(peer, id);
             return Err(Failure::unauthorized(
-                "the token is unknown, revoked or expired: make a new one with `hayloft token create`",
+                Phrase::new("the token is unknown, revoked or expired: make a new one with ")
+                    .command(Remedy::CreateToken),
             ));
         };
         self.uses.note(&token.id, now);

@@ -6,13 +6,14 @@ use axum::body::Body;
 use axum::http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::api::Problem;
 use crate::catalogue::CatalogueError;
 use crate::domain::{DigestError, PathError};
 use crate::ops::OpError;
 use crate::transfer::{ServeError, UploadError};
+use crate::words::Phrase;
 
 /// When to come back while the server itself is short of something.
 const SOON: Duration = Duration::from_secs(5);
@@ -33,23 +34,25 @@ struct Parts {
 
 impl Failure {
     /// `kind` is stable and names the problem; `detail` says what was wrong and what to do.
-    pub fn new(status: StatusCode, kind: &str, detail: impl Into<String>) -> Self {
+    pub fn new(status: StatusCode, kind: &str, detail: impl Into<Phrase>) -> Self {
+        let detail = detail.into();
+        let remedy = detail.remedy().and_then(|r| serde_json::to_value(r).ok());
         let problem = Problem {
             kind: kind.to_owned(),
             title: title(kind),
             status: status.as_u16(),
-            detail: detail.into(),
-            extra: Map::new(),
+            detail,
+            extra: remedy.map(|remedy| ("remedy".to_owned(), remedy)).into_iter().collect(),
         };
         Self(Box::new(Parts { status, problem, headers: HeaderMap::new() }))
     }
 
-    pub fn invalid(kind: &str, detail: impl Into<String>) -> Self {
+    pub fn invalid(kind: &str, detail: impl Into<Phrase>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, kind, detail)
     }
 
     /// No credentials, or bad ones; also the answer to strangers who ask for what may not exist.
-    pub fn unauthorized(detail: impl Into<String>) -> Self {
+    pub fn unauthorized(detail: impl Into<Phrase>) -> Self {
         let mut failure = Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail);
         let headers = &mut failure.0.headers;
         headers.append(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"hayloft\""));
@@ -58,7 +61,7 @@ impl Failure {
         failure
     }
 
-    pub fn forbidden(detail: impl Into<String>) -> Self {
+    pub fn forbidden(detail: impl Into<Phrase>) -> Self {
         Self::new(StatusCode::FORBIDDEN, "forbidden", detail)
     }
 
@@ -85,7 +88,7 @@ impl Failure {
             .header(ALLOW, HeaderValue::from_static(allow))
     }
 
-    pub fn internal(detail: impl Into<String>) -> Self {
+    pub fn internal(detail: impl Into<Phrase>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
     }
 
@@ -112,12 +115,12 @@ impl Failure {
     }
 
     /// What was wrong and what to do.
-    pub fn detail(&self) -> &str {
+    pub fn detail(&self) -> &Phrase {
         &self.0.problem.detail
     }
 
-    /// Gives the headers and the defect of this failure to an answer that says it in another way.
-    pub fn dress(&self, mut response: Response) -> Response {
+    /// Gives the headers and the problem of this failure to an answer that says it in another way.
+    pub fn add_headers_to(&self, mut response: Response) -> Response {
         let own = self.clone().into_response();
         for (name, value) in own.headers() {
             if *name != CONTENT_TYPE && *name != CONTENT_LENGTH {
@@ -148,14 +151,14 @@ fn title(kind: &str) -> String {
     text
 }
 
-/// What the log says of an answer that is our fault: it goes along with the answer to where the
-/// request is known.
-#[derive(Debug, Clone)]
-pub struct Defect {
-    pub kind: String,
-    pub detail: String,
+/// The problem of an answer that is our fault, for the log.
+pub fn defect(response: &Response) -> Option<&Problem> {
+    let status = response.status();
+    let is_ours = status.is_server_error() && status != StatusCode::INSUFFICIENT_STORAGE;
+    response.extensions().get().filter(|_| is_ours)
 }
 
+/// The problem goes along as a value, for the page and the log.
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let Parts { status, problem, headers } = *self.0;
@@ -164,10 +167,7 @@ impl IntoResponse for Failure {
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = status;
         *response.headers_mut() = headers;
-        if status.is_server_error() && status != StatusCode::INSUFFICIENT_STORAGE {
-            let Problem { kind, detail, .. } = problem;
-            response.extensions_mut().insert(Defect { kind, detail });
-        }
+        response.extensions_mut().insert(problem);
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         headers.insert(CONTENT_LENGTH, length);
@@ -211,11 +211,11 @@ impl From<UploadError> for Failure {
 }
 
 /// 413, for one upload that is larger than it may ever be.
-pub fn too_large(detail: impl Into<String>) -> Failure {
+pub fn too_large(detail: impl Into<Phrase>) -> Failure {
     Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "file-too-large", detail)
 }
 
-fn full(detail: String) -> Failure {
+fn full(detail: impl Into<Phrase>) -> Failure {
     Failure::new(StatusCode::INSUFFICIENT_STORAGE, "insufficient-storage", detail)
 }
 
@@ -263,7 +263,7 @@ impl From<CatalogueError> for Failure {
 
 impl From<OpError> for Failure {
     fn from(error: OpError) -> Self {
-        let detail = error.to_string();
+        let detail = error.detail();
         match error {
             OpError::NotFound { what, .. } => {
                 let kind = match what {
@@ -282,7 +282,7 @@ impl From<OpError> for Failure {
             }
             OpError::Refused { kind, extra, .. } => {
                 let mut failure = Self::new(StatusCode::CONFLICT, kind, detail);
-                failure.0.problem.extra = extra;
+                failure.0.problem.extra.extend(extra);
                 failure
             }
             OpError::Store { kind, .. } => Self::new(StatusCode::SERVICE_UNAVAILABLE, kind, detail),
@@ -340,7 +340,7 @@ pub fn adopt(status: StatusCode, headers: &HeaderMap, text: &str) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::StoreName;
+    use crate::domain::{ScopeName, StoreName};
 
     #[test]
     fn each_refusal_of_an_upload_has_its_status() {
@@ -369,9 +369,20 @@ mod tests {
     }
 
     #[test]
+    fn what_to_do_is_a_value_in_the_document_too() {
+        let (scope, store) = (ScopeName::new("s").expect("a name"), store());
+        let Failure(parts) = Failure::from(OpError::NotLinked { scope, store });
+        let remedy = serde_json::json!({"action": "link_store", "scope": "s", "store": "cold"});
+        assert_eq!(parts.problem.extra["remedy"], remedy);
+    }
+
+    fn store() -> StoreName {
+        StoreName::new("cold").expect("a name")
+    }
+
+    #[test]
     fn an_archived_file_names_its_stores() {
-        let store = StoreName::new("cold").expect("a name");
-        let failure = Failure::from(ServeError::Archived(vec![store]));
+        let failure = Failure::from(ServeError::Archived(vec![store()]));
         assert_eq!(failure.status(), StatusCode::CONFLICT);
         assert_eq!(failure.0.problem.extra["stores"], serde_json::json!(["cold"]));
         assert_eq!(failure.0.problem.title, "File archived");

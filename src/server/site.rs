@@ -17,9 +17,10 @@ use axum::response::{IntoResponse, Response};
 use tower::ServiceExt;
 
 use super::access::{Access, Caller};
-use super::errors::{self, Defect, Failure, PROBLEM_JSON};
+use super::errors::{self, Failure, PROBLEM_JSON};
 use super::metrics::{MethodSlot, Metrics, Route};
 use super::{admin, files, pages, probes};
+use crate::api::Problem;
 use crate::app::App;
 
 /// Uploaders' HTML must not run on the page's origin (SPEC 5).
@@ -107,16 +108,16 @@ impl Site {
             headers.insert(CONTENT_SECURITY_POLICY, FILE_POLICY);
         }
         self.metrics.answered(route, method, response.status(), begun.elapsed());
-        if let Some(defect) = response.extensions().get::<Defect>() {
+        if let Some(defect) = errors::defect(&response) {
             let (path, status) = (uri.path(), response.status().as_u16());
-            let Defect { kind, detail } = defect;
+            let Problem { kind, detail, .. } = defect;
             tracing::warn!(
                 method = method.as_str(),
                 path,
                 scope = scope_in(path),
                 status,
                 kind,
-                detail,
+                %detail,
                 "a request failed"
             );
         }

@@ -38,6 +38,7 @@ pub fn command(remedy: &Remedy) -> String {
         Remedy::StartRun => "hayloft vacuum".to_owned(),
         Remedy::ResumeRun => "hayloft vacuum resume".to_owned(),
         Remedy::ShowRun { run } => format!("hayloft vacuum show {run}"),
+        Remedy::CreateToken => "hayloft token create".to_owned(),
         Remedy::ListRuns => "hayloft vacuum history".to_owned(),
     }
 }

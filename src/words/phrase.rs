@@ -71,6 +71,14 @@ impl Phrase {
         self.piece(Piece::Command(remedy))
     }
 
+    /// Adds commands, one and the other.
+    #[must_use]
+    pub fn commands(self, remedies: impl IntoIterator<Item = Remedy>) -> Self {
+        remedies.into_iter().enumerate().fold(self, |phrase, (at, remedy)| {
+            phrase.text(if at == 0 { "" } else { " and " }).command(remedy)
+        })
+    }
+
     #[must_use]
     pub fn force(self) -> Self {
         self.piece(Piece::Force)
@@ -92,6 +100,14 @@ impl Phrase {
 
     pub fn pieces(&self) -> &[Piece] {
         &self.0
+    }
+
+    /// The first thing that it says to do.
+    pub fn remedy(&self) -> Option<&Remedy> {
+        self.0.iter().find_map(|piece| match piece {
+            Piece::Command(remedy) => Some(remedy),
+            _ => None,
+        })
     }
 
     pub fn is_empty(&self) -> bool {

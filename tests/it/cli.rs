@@ -284,7 +284,7 @@ fn under_json_an_error_is_a_problem_document_on_standard_error() {
     assert!(out.stdout.is_empty());
     let problem: hayloft::api::Problem =
         serde_json::from_slice(&out.stderr).expect("a problem document");
-    assert!(problem.detail.contains("http://127.0.0.1:9"), "{}", problem.detail);
+    assert!(problem.detail.to_string().contains("http://127.0.0.1:9"), "{}", problem.detail);
 }
 
 #[test]
@@ -302,8 +302,8 @@ fn under_json_wrong_usage_is_a_problem_document_too() {
         let problem: hayloft::api::Problem =
             serde_json::from_slice(&out.stderr).expect("a problem document");
         assert_eq!(problem.kind, "wrong-usage");
-        assert!(problem.detail.contains(said), "{}", problem.detail);
-        assert!(!problem.detail.contains("Usage:"), "{}", problem.detail);
+        assert!(problem.detail.to_string().contains(said), "{}", problem.detail);
+        assert!(!problem.detail.to_string().contains("Usage:"), "{}", problem.detail);
     }
     let help = hayloft(&config, "--json scope --help");
     assert!(help.status.success() && text(&help.stdout).contains("Usage:"));

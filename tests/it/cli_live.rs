@@ -206,7 +206,7 @@ async fn explain_says_first_that_the_store_is_unavailable() {
     std::fs::rename(&root, instance.path("away")).expect("rename");
     let why = &instance.ok(&["file", "explain", "s", "a"])["explained"][0]["why"];
     let why = why.as_str().expect("a reason");
-    assert!(why.starts_with("the store is unavailable: `hayloft store check big`; "), "{why}");
+    assert!(why.starts_with("the store is unavailable: run `hayloft store check big`; "), "{why}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

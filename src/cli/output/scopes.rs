@@ -159,7 +159,7 @@ pub fn explanation(explained: &Explanation) -> String {
             replica_state(replica.state).to_owned(),
             yes(replica.serves).to_owned(),
             yes(replica.removable).to_owned(),
-            replica.why.clone(),
+            replica.why.to_string(),
         ]);
     }
     text += &table.show_or("No replica: the file is lost.");

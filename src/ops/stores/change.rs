@@ -78,10 +78,8 @@ fn changed(old: &Store, change: &StoreChange) -> Result<Store, OpError> {
     let backend = match &old.backend {
         BackendConfig::S3(s3) => BackendConfig::S3(Box::new(s3_settings::change(s3, &change.s3)?)),
         BackendConfig::Local(_) if change.s3 != S3Settings::default() => {
-            return Err(OpError::Invalid(format!(
-                "{} is a local store: it has no S3 settings",
-                old.name
-            )));
+            let detail = format!("{} is a local store: it has no S3 settings", old.name);
+            return Err(OpError::Invalid(detail.into()));
         }
         BackendConfig::Local(local) => BackendConfig::Local(local.clone()),
     };

@@ -148,7 +148,7 @@ impl LocalRoot {
             (Some(parent), Some(name)) => Ok(Self { path: parent.join(name), exists: false }),
             _ => Err(match writable::hidden(root) {
                 // Lines of commands, for which there is no room beside a field.
-                Some(instruction) => OpError::Invalid(instruction),
+                Some(instruction) => OpError::Invalid(instruction.into()),
                 None => OpError::field_invalid(
                     "root",
                     format!(
@@ -181,7 +181,7 @@ impl LocalRoot {
 
     async fn make(&self, name: &StoreName) -> Result<(), OpError> {
         if let Some(detail) = writable::obstacle(&self.path, self.exists) {
-            return Err(OpError::Store { kind: "store-unavailable", detail });
+            return Err(OpError::Store { kind: "store-unavailable", detail: detail.into() });
         }
         if self.exists {
             return Ok(());

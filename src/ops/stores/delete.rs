@@ -1,5 +1,6 @@
 //! Giving a store up (SPEC 9, 32).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,11 +14,12 @@ use crate::api::{Count, StoreDeleted};
 use crate::app::App;
 use crate::catalogue::{Counter, Tx};
 use crate::domain::{
-    ByteSize, File, FileId, Link, ReplicaState, Store, StoreId, StoreName, Topology,
+    ByteSize, Change as SettingChange, File, FileId, Link, LinkSetting, Remedy, ReplicaState,
+    ScopeName, Store, StoreId, StoreName, Target, Topology,
 };
 use crate::stores::Marker;
 use crate::transfer::marker_of;
-use crate::words;
+use crate::words::{self, Phrase};
 
 /// Rows dropped per commit.
 const BATCH: usize = 500;
@@ -138,38 +140,51 @@ fn check_unused(
         return Ok(());
     }
     let linked = u64::try_from(links.len()).unwrap_or(u64::MAX);
-    let detail = format!(
-        "store {} still has {} ({}) and {}. {} `--force` forgets the store and leaves the bytes behind",
+    let held = Phrase::new(format!(
+        "store {} still has {} ({}) and {}. ",
         store.name,
         plural(files, "replica"),
         ByteSize(bytes),
         plural(linked, "link"),
-        way_out(topology, store, &links)
-    );
+    ));
+    let detail = held.then(way_out(topology, store, &links)).then(forced());
     Err(OpError::refused("store-in-use", detail)
         .with("files", files)
         .with("bytes", bytes)
         .with("links", linked))
 }
 
-fn way_out(topology: &Topology, store: &Store, links: &[&Link]) -> String {
-    let name = &store.name;
-    let mut scopes: Vec<String> = links.iter().map(|l| topology.scope_name(l.scope)).collect();
-    scopes.sort();
-    if scopes.is_empty() {
-        return "No scope links it any more: `hayloft vacuum` removes the replicas that have another home once the grace \
-                is over."
-            .to_owned();
+/// What it takes to empty the store.
+fn way_out(topology: &Topology, store: &Store, links: &[&Link]) -> Phrase {
+    if links.is_empty() {
+        return Phrase::new("No scope links it any more: ")
+            .command(Remedy::StartRun)
+            .text(" removes the replicas that have another home once the grace is over.");
     }
-    let for_each = |change: &str| {
-        let command = |s: &String| format!("`hayloft scope manage {s} {change}`");
-        scopes.iter().map(command).collect::<Vec<_>>().join(" and ")
+    let named = links.iter().filter_map(|l| topology.scopes.get(&l.scope));
+    let scopes: BTreeSet<&ScopeName> = named.map(|scope| &scope.name).collect();
+    let drain = |scope: &&ScopeName| Remedy::SetLink {
+        scope: (*scope).clone(),
+        store: store.name.clone(),
+        changes: [LinkSetting::ReadOnly, LinkSetting::Drain]
+            .map(|setting| SettingChange::new(setting, Target::On))
+            .to_vec(),
     };
-    format!(
-        "Say {}, then `hayloft vacuum`, then {}.",
-        for_each(&format!("edit-store {name} --read-only --drain")),
-        for_each(&format!("remove-store {name}"))
-    )
+    let unlink = |scope: &&ScopeName| Remedy::UnlinkStore {
+        scope: (*scope).clone(),
+        store: store.name.clone(),
+    };
+    Phrase::new("Run ")
+        .commands(scopes.iter().map(drain))
+        .text(", then ")
+        .command(Remedy::StartRun)
+        .text(", then ")
+        .commands(scopes.iter().map(unlink))
+        .text(".")
+}
+
+fn forced() -> Phrase {
+    Phrase::new(" Deleted ").force().text(", the store is forgotten and its bytes stay behind")
 }
 
 /// Deletions that are due are done now; others say when they will be.
@@ -179,11 +194,11 @@ async fn finish_deletions(app: &App, store: &Store) -> Result<(), OpError> {
         let problem = words::diagnosis(problem, &store.name);
         return Err(OpError::Store {
             kind: "store-unavailable",
-            detail: format!(
-                "deletions in store {} are pending and cannot be done: {problem}. `--force` forgets the store and leaves \
-                 the bytes behind",
+            detail: Phrase::new(format!(
+                "deletions in store {} are pending and cannot be done: {problem}.",
                 store.name
-            ),
+            ))
+            .then(forced()),
         });
     }
     if summary.waiting == 0 {
@@ -220,12 +235,15 @@ async fn drop_missing(app: &App, store: &Store) -> Result<(), OpError> {
     if kept == 0 {
         return Ok(());
     }
-    let detail = format!(
-        "store {} should have {} that were not found there, and no other store has a verified replica of them: run \
-         `hayloft verify --repair`, or repeat with --force to forget them",
+    let detail = Phrase::new(format!(
+        "store {} should have {} that were not found there, and no other store has a verified replica of them: run ",
         store.name,
         plural(kept, "file")
-    );
+    ))
+    .command(Remedy::Repair)
+    .text(", or repeat ")
+    .force()
+    .text(" to forget them");
     Err(OpError::refused("files-missing", detail).with("files", kept))
 }
 
@@ -260,9 +278,10 @@ async fn take_marker(app: &App, store: &Store) -> Result<(), OpError> {
     let failed = |e| match store_error(&store.name, &e) {
         OpError::Store { kind, detail } => OpError::Store {
             kind,
-            detail: format!(
-                "{detail}. The marker could not be removed; `--force` forgets the store without contacting it"
-            ),
+            detail: detail
+                .text(". The marker could not be removed. Deleted ")
+                .force()
+                .text(", the store is forgotten without being contacted"),
         },
         other => other,
     };

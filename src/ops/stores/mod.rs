@@ -22,7 +22,7 @@ use crate::app::App;
 use crate::domain::StoreName;
 use crate::stores::{StepResult, StoreError};
 use crate::transfer::marker_of;
-use crate::words;
+use crate::words::{self, Phrase};
 
 /// Proves that a store works, with a probe object that is removed again.
 pub async fn check(app: &Arc<App>, actor: &Actor, name: &StoreName) -> Result<StoreCheck, OpError> {
@@ -65,7 +65,7 @@ fn check_limits(soft: Option<u64>, max: Option<u64>) -> Result<(), OpError> {
 
 /// What a store answered, with its name.
 fn store_error(name: &StoreName, error: &StoreError) -> OpError {
-    let detail = format!("store {name}: {}", words::store_error(error, name));
+    let detail = Phrase::new(format!("store {name}: ")).then(words::store_error(error, name));
     OpError::Store { kind: kind(error), detail }
 }
 
@@ -73,7 +73,7 @@ fn store_error(name: &StoreName, error: &StoreError) -> OpError {
 fn nothing_done(what: &str, name: &StoreName, error: StoreError) -> OpError {
     let kind = kind(&error);
     let why = words::diagnosis(&error.into_diagnosis(), name);
-    OpError::Store { kind, detail: format!("{what}: {why}") }
+    OpError::Store { kind, detail: Phrase::new(format!("{what}: ")).then(why) }
 }
 
 fn kind(error: &StoreError) -> &'static str {

@@ -92,7 +92,7 @@ impl UploadBody {
 
 /// The refusal of a body above `limits.max_upload`.
 pub fn over_limit(max: u64) -> Failure {
-    too_large(format!("uploads are limited to {max} bytes (limits.max_upload)"))
+    too_large(format!("uploads are limited to {max} bytes (limits.max_upload)")).with("limit", max)
 }
 
 impl Stream for UploadBody {

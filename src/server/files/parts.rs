@@ -178,7 +178,7 @@ mod tests {
 
     async fn read(mut parts: FormParts) -> Result<Vec<(PartHead, String)>, String> {
         let mut all = Vec::new();
-        while let Some(head) = parts.next().await.map_err(|f| f.detail().to_owned())? {
+        while let Some(head) = parts.next().await.map_err(|f| f.detail().to_string())? {
             let mut text = Vec::new();
             while let Some(chunk) = parts.chunk().await.map_err(|e| e.to_string())? {
                 text.extend_from_slice(&chunk);

@@ -13,6 +13,7 @@ use crate::api::{ChangePreview, Count, MoveAction, MoveGroup, Preview, RunError}
 use crate::app::App;
 use crate::domain::Timestamp;
 use crate::ops::OpError;
+use crate::words::Phrase;
 
 /// Rows of the table, and parts of the sentence.
 const ROWS: usize = 40;
@@ -23,9 +24,9 @@ const PARTS: usize = 3;
 pub enum Effect {
     Seen(Box<Seen>),
     /// It would be refused.
-    Refused(String),
+    Refused(Phrase),
     /// Nobody could look; it may be a good change.
-    Unknown(String),
+    Unknown(Phrase),
 }
 
 #[derive(Debug)]
@@ -82,7 +83,7 @@ impl Effect {
                     };
                 Self::Seen(Box::new(Seen { is_as_is: true, sentence, ..seen }))
             }
-            Err(error) => Self::Unknown(error.to_string()),
+            Err(error) => Self::Unknown(error.detail()),
         }
     }
 
@@ -97,9 +98,9 @@ impl Effect {
                 | OpError::Refused { .. }
                 | OpError::Forbidden(_)
                 | OpError::NoRun),
-            ) => Self::Refused(error.to_string()),
+            ) => Self::Refused(error.detail()),
             Err(error @ (OpError::Store { .. } | OpError::Catalogue(_) | OpError::Internal(_))) => {
-                Self::Unknown(error.to_string())
+                Self::Unknown(error.detail())
             }
         }
     }

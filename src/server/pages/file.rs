@@ -14,6 +14,7 @@ use crate::api::{Explanation, MoveAction, MoveView, ReplicaExplanation, ReplicaV
 use crate::app::App;
 use crate::domain::{ScopeName, StoreName, Timestamp};
 use crate::ops;
+use crate::words::Phrase;
 
 #[derive(Template)]
 #[template(path = "file.html", config = "web/askama.toml")]
@@ -22,7 +23,7 @@ struct Page {
     now: Timestamp,
     about: Explanation,
     order: Vec<StoreName>,
-    unserved: Option<String>,
+    unserved: Option<Phrase>,
     twins: Vec<String>,
     /// (address, name) of the folders above.
     crumbs: Vec<(String, String)>,

@@ -13,6 +13,7 @@ use super::super::query::Query;
 use super::show;
 use super::show::{escape, url};
 use crate::ops::OpError;
+use crate::words::Phrase;
 
 /// Longest form.
 const LONGEST: usize = 256 << 10;
@@ -21,9 +22,9 @@ const LONGEST: usize = 256 << 10;
 #[derive(Debug, Default)]
 pub struct Form {
     values: BTreeMap<String, String>,
-    errors: BTreeMap<Cow<'static, str>, String>,
+    errors: BTreeMap<Cow<'static, str>, Phrase>,
     /// What is wrong with the whole.
-    message: Option<String>,
+    message: Option<Phrase>,
     /// Before the ids of the fields, where a page has fields of one name in several forms.
     ids: &'static str,
     /// Somebody filled it in, not we.
@@ -83,8 +84,8 @@ impl Form {
     }
 
     /// Says what is wrong with a field; the first remark stays.
-    pub fn blame(&mut self, field: impl Into<Cow<'static, str>>, problem: impl fmt::Display) {
-        self.errors.entry(field.into()).or_insert_with(|| problem.to_string());
+    pub fn blame(&mut self, field: impl Into<Cow<'static, str>>, problem: impl Into<Phrase>) {
+        self.errors.entry(field.into()).or_insert_with(|| problem.into());
     }
 
     /// Reads a field; what it cannot be stands beside it afterwards.
@@ -96,7 +97,7 @@ impl Form {
         match parse(self.get(field)) {
             Ok(value) => Some(value),
             Err(problem) => {
-                self.blame(field, problem);
+                self.blame(field, problem.to_string());
                 None
             }
         }
@@ -105,22 +106,25 @@ impl Form {
     /// Shows why an operation was refused: beside the field it is about, or above the form.
     pub fn refuse(&mut self, error: &OpError) {
         match error.field() {
-            Some(field) => self.blame(field.to_owned(), error),
-            None => self.message = Some(error.to_string()),
+            Some(field) => self.blame(field.to_owned(), error.detail()),
+            None => self.message = Some(error.detail()),
         }
     }
 
     /// What is wrong with its fields, in one line.
-    pub fn wrongs(&self) -> String {
-        self.errors.values().map(String::as_str).collect::<Vec<_>>().join("; ")
+    pub fn wrongs(&self) -> Phrase {
+        self.errors.values().fold(Phrase::default(), |all, wrong| {
+            let joint = if all.is_empty() { "" } else { "; " };
+            all.text(joint).then(wrong.clone())
+        })
     }
 
     // ---- markup ----
 
     /// What is wrong with the whole form.
-    pub fn message(&self) -> Option<&str> {
-        self.message.as_deref().or_else(|| {
-            (!self.errors.is_empty()).then_some("Something is not right yet: see below.")
+    pub fn message(&self) -> Option<Phrase> {
+        self.message.clone().or_else(|| {
+            (!self.errors.is_empty()).then(|| "Something is not right yet: see below.".into())
         })
     }
 
@@ -176,7 +180,7 @@ impl Form {
         required: bool,
     ) -> String {
         let value = if kind == "password" { "" } else { self.get(name) };
-        let error = self.errors.get(name).map(String::as_str);
+        let error = self.errors.get(name);
         let id = format!("{}{name}", self.ids);
         let field = Field { kind, id, name, label, hint, value, error, options, required };
         field.render().unwrap_or_default()
@@ -192,7 +196,7 @@ struct Field<'a> {
     label: &'a str,
     hint: &'a str,
     value: &'a str,
-    error: Option<&'a str>,
+    error: Option<&'a Phrase>,
     options: Vec<(&'a str, &'a str)>,
     required: bool,
 }

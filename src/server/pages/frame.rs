@@ -17,6 +17,7 @@ use super::{html, show};
 use crate::api::{Outcome, Run};
 use crate::app::App;
 use crate::ops::Actor;
+use crate::words::Phrase;
 
 /// The entries of the navigation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -199,11 +200,11 @@ pub fn render_as(status: StatusCode, template: &impl Template) -> Result<Respons
 struct ErrorPage {
     frame: Frame,
     title: String,
-    detail: String,
+    detail: Phrase,
 }
 
 /// A page that says what was wrong.
-pub fn error(app: &Arc<App>, status: StatusCode, title: String, detail: String) -> Response {
+pub fn error(app: &Arc<App>, status: StatusCode, title: String, detail: Phrase) -> Response {
     let frame = Frame::new(app, Section::Nowhere, title.clone());
     let page = ErrorPage { frame, title, detail };
     html(status, page.render().unwrap_or_else(|_| "<!doctype html><title>Error</title>".to_owned()))

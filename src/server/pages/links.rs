@@ -21,6 +21,7 @@ use crate::maintenance::{Freshness, PreviewRequest};
 use crate::ops;
 use crate::ops::links::Removal;
 use crate::ops::{Force, OpError};
+use crate::words::Phrase;
 
 /// Before the ids of the fields that unlink: the editor has a box of the same name.
 const UNLINK: &str = "unlink-";
@@ -51,7 +52,7 @@ struct LinkPage {
     editor: Editor,
     removal: Option<Removal>,
     /// Why the store was not unlinked.
-    unlink_refused: Option<String>,
+    unlink_refused: Option<Phrase>,
     unlink: Form,
 }
 
@@ -270,11 +271,11 @@ pub async fn unlink(
     let pair = NamedLink::find(&app, names)?;
     let force = Force::from(form.is_on("force"));
     let refused = if force == Force::Yes && form.get("word") != pair.store.as_str() {
-        format!("Type the name of the store, {}, to unlink it by force.", pair.store)
+        format!("Type the name of the store, {}, to unlink it by force.", pair.store).into()
     } else {
         match ops::links::remove(&app, &visit.actor, &pair.scope, &pair.store, force).await {
             Ok(_) => return Ok(done(&places::scope(&pair.scope), "unlinked")),
-            Err(error) => error.to_string(),
+            Err(error) => error.detail(),
         }
     };
     let filled = pair.form();

@@ -11,7 +11,7 @@
 //!   and, without JavaScript, a link in it leads to a page that waits.
 //! - Content comes from templates, which escape it. `|safe` is for what `form`, `show` and `chart`
 //!   made. No inline style or script: the Content-Security-Policy forbids them; lengths are SVG.
-//! - Refusals of the rooms below arrive as problem documents and leave as pages.
+//! - Refusals of the rooms below arrive as answers that carry their `Problem`, and leave as pages.
 
 mod access;
 mod assets;
@@ -40,7 +40,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
     X_CONTENT_TYPE_OPTIONS,
@@ -51,7 +51,7 @@ use axum::routing::{get, post};
 use tower::ServiceExt;
 
 use super::access::Caller;
-use super::errors::{Failure, PROBLEM_JSON};
+use super::errors::Failure;
 use super::site::Site;
 use crate::api::Problem;
 use crate::app::App;
@@ -61,8 +61,6 @@ const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; \
      form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
 );
-/// Longest problem document that becomes a page.
-const PROBLEM_MAX: usize = 1 << 20;
 
 /// The first segments of the page's addresses.
 pub const HEADS: [&str; 8] =
@@ -179,7 +177,7 @@ pub async fn answer(
         Err(never) => match never {},
     };
     if answered.status().is_client_error() || answered.status().is_server_error() {
-        answered = as_page(site, &method, answered).await;
+        answered = as_page(site, &method, answered);
     }
     if is_read || !answered.status().is_redirection() {
         protect(&mut answered);
@@ -202,8 +200,8 @@ pub fn refuse(path: &str, failure: &Failure) -> Response {
     if is_fragment(path) { sign_in::in_part(failure) } else { sign_in::refused(failure) }
 }
 
-/// Turns a problem document, or a bare refusal of the router, into a page.
-async fn as_page(site: &Site, method: &Method, response: Response) -> Response {
+/// Turns an answer with a problem, or a bare refusal of the router, into a page.
+fn as_page(site: &Site, method: &Method, response: Response) -> Response {
     let status = response.status();
     let (mut headers, extensions) = (response.headers().clone(), response.extensions().clone());
     let kind = headers.remove(CONTENT_TYPE);
@@ -214,23 +212,17 @@ async fn as_page(site: &Site, method: &Method, response: Response) -> Response {
     if is("text/html") {
         return response;
     }
-    let problem = if is(PROBLEM_JSON) {
-        let body = to_bytes(response.into_body(), PROBLEM_MAX).await.unwrap_or_default();
-        serde_json::from_slice::<Problem>(&body).ok()
-    } else {
-        None
-    };
-    let (title, detail) = match (problem, status) {
-        (Some(problem), _) => (problem.title, problem.detail),
+    let (title, detail) = match (extensions.get::<Problem>(), status) {
+        (Some(problem), _) => (problem.title.clone(), problem.detail.clone()),
         (None, StatusCode::METHOD_NOT_ALLOWED) => {
-            ("Not here".to_owned(), format!("This address does not take {method}."))
+            ("Not here".to_owned(), format!("This address does not take {method}.").into())
         }
         (None, StatusCode::NOT_FOUND) => {
-            ("Nothing here".to_owned(), "There is no page at this address.".to_owned())
+            ("Nothing here".to_owned(), "There is no page at this address.".into())
         }
         (None, _) => {
             let reason = status.canonical_reason().unwrap_or("The request failed");
-            (reason.to_owned(), "The server could not do this.".to_owned())
+            (reason.to_owned(), "The server could not do this.".into())
         }
     };
     let mut page = frame::error(&site.app, status, title, detail);

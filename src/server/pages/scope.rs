@@ -18,6 +18,7 @@ use crate::domain::{ScopeName, StoreName, Timestamp};
 use crate::ops;
 use crate::ops::Force;
 use crate::ops::scopes::Deletion;
+use crate::words::Phrase;
 
 #[derive(Template)]
 #[template(path = "scope.html", config = "web/askama.toml")]
@@ -36,8 +37,8 @@ struct ScopePage {
     /// For all forms of the page; their fields have different names.
     form: Form,
     /// What is wrong with which form, when it is no field's matter.
-    delete_refused: Option<String>,
-    default_refused: Option<String>,
+    delete_refused: Option<Phrase>,
+    default_refused: Option<Phrase>,
 }
 
 impl ScopePage {
@@ -123,7 +124,7 @@ pub async fn default_store(
             Err(error) => form.refuse(&error),
         }
     }
-    let default_refused = form.message().map(str::to_owned);
+    let default_refused = form.message();
     let page = ScopePage::new(&app, &visit, &headers, &name).await?;
     render_as(StatusCode::UNPROCESSABLE_ENTITY, &ScopePage { form, default_refused, ..page })
 }
@@ -139,10 +140,10 @@ pub async fn delete(
         let force = Force::from(form.is_on("force"));
         match ops::scopes::delete(&app, &visit.actor, &name, force).await {
             Ok(()) => return Ok(done("/scopes", "scope-deleted")),
-            Err(error) => error.to_string(),
+            Err(error) => error.detail(),
         }
     } else {
-        format!("Type the name of the scope, {name}, to delete it.")
+        format!("Type the name of the scope, {name}, to delete it.").into()
     };
     let page = ScopePage::new(&app, &visit, &headers, &name).await?;
     let form = Form::default()

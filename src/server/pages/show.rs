@@ -191,7 +191,7 @@ pub fn with_code(text: &str) -> String {
 /// A phrase: settings by their fields, commands to be copied. Markup.
 pub fn phrase(phrase: &Phrase) -> String {
     let piece = |piece: &Piece| match piece {
-        Piece::Text(text) => escape(text),
+        Piece::Text(text) => marked(text),
         Piece::Code(code) => format!("<code>{}</code>", escape(code)),
         Piece::StoreSetting(setting) => format!("<b>{}</b>", words::store_label(*setting)),
         Piece::LinkSetting(setting) => format!("<b>{}</b>", words::link_label(*setting)),
@@ -202,6 +202,14 @@ pub fn phrase(phrase: &Phrase) -> String {
         Piece::Force => "by force".to_owned(),
     };
     phrase.pieces().iter().map(piece).collect()
+}
+
+/// Words with their `code` marked up. Markup.
+fn marked(text: &str) -> String {
+    let parts = text.split('`').map(escape).enumerate();
+    parts
+        .map(|(at, part)| if at % 2 == 0 { part } else { format!("<code>{part}</code>") })
+        .collect()
 }
 
 /// A field and what it should say. Markup.

@@ -16,6 +16,7 @@ use super::super::query::Query;
 use super::super::sessions;
 use super::super::site::Site;
 use super::{frame, html, is_fragment, is_read, owns, protect, show};
+use crate::words::Phrase;
 
 /// A sign-in form holds one token and one address.
 const FORM_MAX: usize = 8 << 10;
@@ -23,7 +24,7 @@ const FORM_MAX: usize = 8 << 10;
 #[derive(Template)]
 #[template(path = "sign_in.html", config = "web/askama.toml")]
 struct Door<'a> {
-    message: Option<&'a str>,
+    message: Option<Phrase>,
     /// Where the visitor was going.
     next: &'a str,
     /// Set when they are in.
@@ -53,7 +54,7 @@ pub fn ask(request: &Request<Body>) -> Response {
         return in_part(&over);
     }
     if !is_read(request.method()) {
-        let message = Some("The session is over: sign in, then send the form again.");
+        let message = Some("The session is over: sign in, then send the form again.".into());
         return Door { message, ..DOOR }.response(StatusCode::UNAUTHORIZED);
     }
     Door { next: inside(target), ..DOOR }.response(StatusCode::OK)
@@ -63,14 +64,14 @@ pub fn ask(request: &Request<Body>) -> Response {
 pub fn refused(failure: &Failure) -> Response {
     let status = failure.status();
     let is_shut = !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS);
-    let door = Door { message: Some(failure.detail()), is_shut, ..DOOR };
-    failure.dress(door.response(status))
+    let door = Door { message: Some(failure.detail().clone()), is_shut, ..DOOR };
+    failure.add_headers_to(door.response(status))
 }
 
 #[derive(Template)]
 #[template(path = "refused_part.html", config = "web/askama.toml")]
 struct Part<'a> {
-    message: &'a str,
+    message: &'a Phrase,
     is_over: bool,
 }
 
@@ -80,7 +81,7 @@ pub fn in_part(failure: &Failure) -> Response {
     let markup = Part { message: failure.detail(), is_over }.render().unwrap_or_default();
     let mut response = html(failure.status(), markup);
     protect(&mut response);
-    failure.dress(response)
+    failure.add_headers_to(response)
 }
 
 /// An address of the page to go on to: nobody is led elsewhere.
@@ -133,14 +134,14 @@ async fn by_token(
     };
     let status = failure.status();
     let message = match status {
-        StatusCode::UNAUTHORIZED => "This token is unknown, revoked or expired.",
-        StatusCode::FORBIDDEN => "Signing in needs an admin token of the whole instance.",
-        StatusCode::TOO_MANY_REQUESTS => failure.detail(),
+        StatusCode::UNAUTHORIZED => "This token is unknown, revoked or expired.".into(),
+        StatusCode::FORBIDDEN => "Signing in needs an admin token of the whole instance.".into(),
+        StatusCode::TOO_MANY_REQUESTS => failure.detail().clone(),
         _ => return Err(failure),
     };
     let page = Door { message: Some(message), next, ..DOOR }.response(status);
     // The challenges of a 401 would bring up a dialog of the browser's own.
-    Ok(if status == StatusCode::TOO_MANY_REQUESTS { failure.dress(page) } else { page })
+    Ok(if status == StatusCode::TOO_MANY_REQUESTS { failure.add_headers_to(page) } else { page })
 }
 
 async fn by_link(site: &Arc<Site>, parts: &Parts) -> Result<Response, Failure> {
@@ -151,7 +152,7 @@ async fn by_link(site: &Arc<Site>, parts: &Parts) -> Result<Response, Failure> {
         return Ok(empty.response(StatusCode::OK));
     };
     let Some(secret) = sessions::open_for_link(&site.app, secret).await? else {
-        let message = Some("This link was used already, or is too old.");
+        let message = Some("This link was used already, or is too old.".into());
         return Ok(Door { message, ..DOOR }.response(StatusCode::FORBIDDEN));
     };
     // Not a redirect: a browser that follows one from another site leaves the strict cookie out.

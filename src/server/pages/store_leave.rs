@@ -18,6 +18,7 @@ use crate::domain::StoreName;
 use crate::ops;
 use crate::ops::evacuation::Naming;
 use crate::ops::{Force, OpError};
+use crate::words::Phrase;
 
 #[derive(Template)]
 #[template(path = "store_evacuation.html", config = "web/askama.toml")]
@@ -52,7 +53,7 @@ struct Page {
 #[derive(Debug, Default)]
 struct Forced {
     name: String,
-    refused: Option<String>,
+    refused: Option<Phrase>,
 }
 
 impl Page {
@@ -158,7 +159,7 @@ pub async fn delete(
         OpError::field_invalid("name", detail)
     };
     let forced = match force {
-        Force::Yes => Forced { name: typed, refused: Some(refused.to_string()) },
+        Force::Yes => Forced { name: typed, refused: Some(refused.detail()) },
         Force::No => {
             form.refuse(&refused);
             Forced::default()

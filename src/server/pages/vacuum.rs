@@ -22,6 +22,7 @@ use crate::config::Schedule;
 use crate::domain::Timestamp;
 use crate::maintenance::{Freshness, PreviewRequest};
 use crate::ops::{self, OpError};
+use crate::words::Phrase;
 use moves::{Filter, Moves, Source};
 use problems::Problem;
 
@@ -145,7 +146,7 @@ struct PlanPart {
 #[derive(Template)]
 #[template(path = "vacuum_busy_part.html", config = "web/askama.toml")]
 struct BusyPart {
-    problem: String,
+    problem: Phrase,
 }
 
 /// The plan as markup, once it is made.
@@ -155,7 +156,7 @@ pub async fn plan_part(State(app): State<Arc<App>>, visit: Visit) -> Result<Resp
             let plan = Plan::new(&app, &visit, &preview).await?;
             render(&PlanPart { now: app.catalogue.clock().now(), plan })
         }
-        Err(error) => render(&BusyPart { problem: error.to_string() }),
+        Err(error) => render(&BusyPart { problem: error.detail() }),
     }
 }
 
