@@ -7,7 +7,10 @@ use std::os::unix::fs::DirBuilderExt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+
 pub use crate::catalogue::Rehearsal;
+
 use crate::catalogue::{Catalogue, CatalogueError, Options};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -105,11 +108,15 @@ impl App {
     }
 
     /// The same with another clock.
-    pub async fn open_at(
+    pub fn open_at(
         config: Arc<Config>,
         role: Role,
         clock: Clock,
-    ) -> Result<Arc<Self>, OpenError> {
+    ) -> BoxFuture<'static, Result<Arc<Self>, OpenError>> {
+        Box::pin(Self::opened(config, role, clock))
+    }
+
+    async fn opened(config: Arc<Config>, role: Role, clock: Clock) -> Result<Arc<Self>, OpenError> {
         make_data_dir(&config)?;
         let started_at = clock.now();
         let cache = usize::try_from(config.limits.cache).unwrap_or(usize::MAX);
@@ -141,14 +148,16 @@ impl App {
 
     /// Ends maintenance between files, writes what is pending and closes the catalogue. After this
     /// every operation fails.
-    pub async fn shutdown(&self) -> Result<(), CatalogueError> {
-        self.maintenance.shutdown().await;
-        // Also those that are newer by less than the granularity: memory ends here.
-        self.catalogue.flush_last_uses(Duration::ZERO).await?;
-        if self.role == Role::Server {
-            self.transfer.end_serving().await?;
-        }
-        self.catalogue.close().await
+    pub fn shutdown(&self) -> BoxFuture<'_, Result<(), CatalogueError>> {
+        Box::pin(async move {
+            self.maintenance.shutdown().await;
+            // Also those that are newer by less than the granularity: memory ends here.
+            self.catalogue.flush_last_uses(Duration::ZERO).await?;
+            if self.role == Role::Server {
+                self.transfer.end_serving().await?;
+            }
+            self.catalogue.close().await
+        })
     }
 }
 

@@ -26,6 +26,7 @@ mod tx_files;
 mod upgrade;
 mod writer;
 
+use std::future::Future;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -168,13 +169,16 @@ impl Catalogue {
     /// Jobs of concurrent callers share a commit. When `job` returns an error, nothing that it did
     /// is kept. It may run more than once (when another job of the same commit is undone), so it
     /// must only change things through the transaction. It runs even when the returned future is dropped.
-    pub async fn write<T, E, F>(&self, job: F) -> Result<T, E>
+    pub fn write<T, E, F>(
+        &self,
+        job: F,
+    ) -> impl Future<Output = Result<T, E>> + Send + use<'_, T, E, F>
     where
         T: Send + 'static,
         E: From<CatalogueError> + Send + 'static,
         F: FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
     {
-        self.writer.write(job).await
+        self.writer.write(job)
     }
 
     /// Writes pending last uses whose stored value is older than `granularity` (SPEC 6).

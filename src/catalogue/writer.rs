@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use redb::{Database, ReadTransaction, ReadableDatabase};
 use tokio::sync::{mpsc, oneshot};
 
@@ -124,12 +125,19 @@ impl Writer {
             *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
             verdict
         });
-        let (reply, answer) = oneshot::channel();
-        let closed = |_| E::from(CatalogueError::Closed);
-        self.queue.send(Request::Run { job, reply }).await.map_err(|_| CatalogueError::Closed)?;
-        answer.await.map_err(closed)??;
+        self.submit(job).await?;
         let outcome = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
         outcome.unwrap_or_else(|| Err(CatalogueError::Closed.into()))
+    }
+
+    /// Boxed, so that waiting is compiled once and not for every kind of job.
+    fn submit(&self, job: Job) -> BoxFuture<'_, Result<(), CatalogueError>> {
+        Box::pin(async move {
+            let (reply, answer) = oneshot::channel();
+            let sent = self.queue.send(Request::Run { job, reply }).await;
+            sent.map_err(|_| CatalogueError::Closed)?;
+            answer.await.map_err(|_| CatalogueError::Closed)?
+        })
     }
 
     /// Ends the thread after the jobs that are queued already.

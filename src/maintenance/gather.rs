@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+
 use crate::catalogue::{self, Catalogue, CatalogueError, Counter, Holders, Settings};
 use crate::domain::{File, FileId, ReplicaState, ScopeId, StoreId, Timestamp};
 use crate::planner::{Count, FileSet, Snapshot, Usage, World};
@@ -170,6 +172,20 @@ impl Scene {
 pub async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, CatalogueError> + Send + 'static,
 ) -> Result<T, CatalogueError> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|e| Err(CatalogueError::Storage(format!("a planning task ended: {e}"))))
+    let ended = || Err(CatalogueError::Storage("a planning task ended early".to_owned()));
+    on_own_thread(work).await.unwrap_or_else(ended)
+}
+
+/// Runs `work` on a thread that may block; none when it panicked. The runtime gets it boxed: tokio's code
+/// for a task is large, and compiled once for each type of work.
+pub async fn on_own_thread<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    let (answer, answered) = oneshot::channel();
+    let work: Box<dyn FnOnce() + Send> = Box::new(move || {
+        // Who asked may be gone.
+        answer.send(work()).ok();
+    });
+    tokio::task::spawn_blocking(work);
+    answered.await.ok()
 }

@@ -58,6 +58,7 @@ use crate::transfer::Transfer;
 
 pub use dry_run::PreviewError;
 pub use forecast::{LimitForecast, StoreForecast};
+pub use gather::on_own_thread;
 pub use live::MOVES_KEPT;
 use live::{Live, Wish};
 pub use preview::{Freshness, KnownPreview, PreviewRequest};

@@ -38,6 +38,7 @@ pub use error::OpError;
 use crate::api::Role;
 use crate::app::App;
 use crate::domain::{Scope, ScopeId, ScopeName, Store, StoreName, Topology, plural};
+use crate::maintenance;
 
 /// Whether a refusal may be overridden.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,8 +82,8 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce(&App) -> Result<T, OpError> + Send + 'static,
 ) -> Result<T, OpError> {
     let app = Arc::clone(app);
-    let joined = tokio::task::spawn_blocking(move || work(&app)).await;
-    joined.unwrap_or_else(|e| Err(OpError::Internal(format!("an operation ended early: {e}"))))
+    let done = maintenance::on_own_thread(move || work(&app)).await;
+    done.unwrap_or_else(|| Err(OpError::Internal("an operation ended early".to_owned())))
 }
 
 /// `a, b and c`, for messages.

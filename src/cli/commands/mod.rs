@@ -10,6 +10,7 @@ mod store;
 mod vacuum;
 
 use anyhow::Result;
+use futures_util::future::LocalBoxFuture;
 
 use super::CommandEnd;
 use super::args::{Command, FileCommand, Global, ImportCommand, NotifyCommand, TokenCommand};
@@ -22,35 +23,37 @@ use crate::api::{
 };
 
 /// Carries out a command that needs a server (or the catalogue).
-pub async fn run(
-    client: &AdminClient,
-    global: &Global,
+pub fn run<'a>(
+    client: &'a AdminClient,
+    global: &'a Global,
     command: Command,
     output: Output,
-) -> Result<CommandEnd> {
-    match command {
-        Command::Status => status::run(client, global, output).await,
-        Command::Verify { read, repair } => verify(client, read, repair, output).await,
-        Command::Scope(command) => scope::run(client, command, output).await,
-        Command::Store(command) => store::run(client, command, output).await,
-        Command::CreateFileStore(args) => store::create(client, args, output).await,
-        Command::DeleteFileStore(args) => store::delete(client, &args, output).await,
-        Command::Vacuum(args) => vacuum::run(client, &args, output).await,
-        Command::File(command) => file(client, command, output).await,
-        Command::Token(command) => token(client, command, output).await,
-        Command::Notify(NotifyCommand::Test) => test_receivers(client, output).await,
-        Command::Import(ImportCommand::Workspaces { file }) => {
-            import::workspaces(client, &file, output).await
+) -> LocalBoxFuture<'a, Result<CommandEnd>> {
+    Box::pin(async move {
+        match command {
+            Command::Status => status::run(client, global, output).await,
+            Command::Verify { read, repair } => verify(client, read, repair, output).await,
+            Command::Scope(command) => scope::run(client, command, output).await,
+            Command::Store(command) => store::run(client, command, output).await,
+            Command::CreateFileStore(args) => store::create(client, args, output).await,
+            Command::DeleteFileStore(args) => store::delete(client, &args, output).await,
+            Command::Vacuum(args) => vacuum::run(client, &args, output).await,
+            Command::File(command) => file(client, command, output).await,
+            Command::Token(command) => token(client, command, output).await,
+            Command::Notify(NotifyCommand::Test) => test_receivers(client, output).await,
+            Command::Import(ImportCommand::Workspaces { file }) => {
+                import::workspaces(client, &file, output).await
+            }
+            Command::Import(ImportCommand::Directory { scope, dir, prefix }) => {
+                import::directory(client, &scope, &dir, &prefix, output).await
+            }
+            // These need no client and are handled before one is made.
+            Command::Serve
+            | Command::CheckConfig
+            | Command::Completions { .. }
+            | Command::Man { .. } => Ok(CommandEnd::Done),
         }
-        Command::Import(ImportCommand::Directory { scope, dir, prefix }) => {
-            import::directory(client, &scope, &dir, &prefix, output).await
-        }
-        // These need no client and are handled before one is made.
-        Command::Serve
-        | Command::CheckConfig
-        | Command::Completions { .. }
-        | Command::Man { .. } => Ok(CommandEnd::Done),
-    }
+    })
 }
 
 async fn verify(

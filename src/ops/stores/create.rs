@@ -10,6 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use tokio::sync::Mutex;
 
 use super::super::audit::{Change, store_value};
@@ -249,7 +250,17 @@ fn where_it_lies(backend: &BackendConfig) -> &'static str {
     }
 }
 
-async fn occupy(
+/// Boxed: it is large, and reached from several rooms, each of which would compile it again.
+fn occupy<'a>(
+    app: &'a Arc<App>,
+    actor: &'a Actor,
+    place: &'a Place,
+    also: fn(&mut Tx<'_>) -> Result<(), CatalogueError>,
+) -> BoxFuture<'a, Result<StoreId, OpError>> {
+    Box::pin(take(app, actor, place, also))
+}
+
+async fn take(
     app: &Arc<App>,
     actor: &Actor,
     place: &Place,
