@@ -104,6 +104,18 @@ pub enum LinkState {
     Active,
 }
 
+impl LinkState {
+    /// As in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::Drained => "drained",
+            Self::Draining => "draining",
+            Self::Active => "active",
+        }
+    }
+}
+
 /// Files of a draining link that another scope keeps there, those that are not deleted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]

@@ -77,6 +77,19 @@ pub enum ReplicaState {
     Corrupt,
 }
 
+impl ReplicaState {
+    /// As in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Writing => "writing",
+            Self::Present => "present",
+            Self::Deleting => "deleting",
+            Self::Missing => "missing",
+            Self::Corrupt => "corrupt",
+        }
+    }
+}
+
 /// A file's copy in one store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Replica {

@@ -9,6 +9,7 @@ mod command;
 mod diagnosis;
 mod link;
 mod phrase;
+mod policy;
 mod setting;
 mod warning;
 
@@ -16,5 +17,6 @@ pub use command::command;
 pub use diagnosis::{advice, diagnosis, store_error};
 pub use link::{PageLink, link};
 pub use phrase::{Phrase, Piece};
+pub use policy::policy;
 pub use setting::{link_label, link_option, store_label, store_option};
 pub use warning::{concern, warning};

@@ -1,8 +1,9 @@
 //! Scopes, links and files, for people.
 
 use super::table::{Table, bytes, count, files_and_bytes, of_limit, or_dash, time, warnings};
-use crate::api::{Explanation, FileView, LinkState, LinkView, MoveView, ScopeView};
-use crate::domain::{Drain, Policy, ReplicaState};
+use crate::api::{Explanation, FileView, LinkView, MoveView, ScopeView};
+use crate::domain::Policy;
+use crate::words;
 
 pub fn scopes(list: &Vec<ScopeView>) -> String {
     let mut table = Table::new(&["SCOPE", ">FILES", ">BYTES", "STORES", "PUBLIC READ"]);
@@ -56,7 +57,7 @@ fn link_row(link: &LinkView) -> [String; 10] {
         of_limit(link.bytes, link.policy.soft_max_size),
         files_and_bytes(link.missing_files, link.missing_bytes),
         if link.only_here_files == 0 { "-".to_owned() } else { link.only_here_files.to_string() },
-        link_state(link.state).to_owned(),
+        link.state.as_str().to_owned(),
     ]
 }
 
@@ -77,46 +78,13 @@ pub fn link_notes(link: &LinkView) -> String {
     text + &warnings("", &link.warnings)
 }
 
-fn link_state(state: LinkState) -> &'static str {
-    match state {
-        LinkState::Empty => "empty",
-        LinkState::Drained => "drained",
-        LinkState::Draining => "draining",
-        LinkState::Active => "active",
-    }
-}
-
 fn policy(policy: &Policy) -> String {
-    let mut words = Vec::new();
-    if policy.populate {
-        words.push("populate".to_owned());
-    }
-    match &policy.drain {
-        Drain::No => {}
-        Drain::Anywhere => words.push("drain".to_owned()),
-        Drain::Into(store) => words.push(format!("drain to {store}")),
-    }
-    if policy.read_only {
-        words.push("read-only".to_owned());
-    }
-    if policy.write_only {
-        words.push("write-only".to_owned());
-    }
+    let words = words::policy(policy);
     if words.is_empty() { "-".to_owned() } else { words.join(", ") }
 }
 
 pub fn yes(is: bool) -> &'static str {
     if is { "yes" } else { "no" }
-}
-
-fn replica_state(state: ReplicaState) -> &'static str {
-    match state {
-        ReplicaState::Writing => "writing",
-        ReplicaState::Present => "present",
-        ReplicaState::Deleting => "deleting",
-        ReplicaState::Missing => "missing",
-        ReplicaState::Corrupt => "corrupt",
-    }
 }
 
 fn file_facts(file: &FileView) -> String {
@@ -139,7 +107,7 @@ pub fn file(file: &FileView) -> String {
     for replica in &file.replicas {
         table.row([
             replica.store.to_string(),
-            replica_state(replica.state).to_owned(),
+            replica.state.as_str().to_owned(),
             time(replica.stored_at),
             replica.verified_at.map_or_else(|| "never".to_owned(), time),
         ]);
@@ -156,7 +124,7 @@ pub fn explanation(explained: &Explanation) -> String {
     for replica in &explained.explained {
         table.row([
             replica.store.to_string(),
-            replica_state(replica.state).to_owned(),
+            replica.state.as_str().to_owned(),
             yes(replica.serves).to_owned(),
             yes(replica.removable).to_owned(),
             replica.why.to_string(),

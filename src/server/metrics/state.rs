@@ -7,12 +7,12 @@ use crate::domain::{ReplicaState, Timestamp};
 use crate::ops::metrics::{InstanceMetrics, ScopeMetrics, StoreMetrics};
 use crate::transfer::HealthState;
 
-const STATES: [(ReplicaState, &str); 5] = [
-    (ReplicaState::Present, "present"),
-    (ReplicaState::Writing, "writing"),
-    (ReplicaState::Deleting, "deleting"),
-    (ReplicaState::Missing, "missing"),
-    (ReplicaState::Corrupt, "corrupt"),
+const STATES: [ReplicaState; 5] = [
+    ReplicaState::Present,
+    ReplicaState::Writing,
+    ReplicaState::Deleting,
+    ReplicaState::Missing,
+    ReplicaState::Corrupt,
 ];
 
 const OUTCOMES: [Outcome; 4] =
@@ -68,9 +68,9 @@ fn stores(page: &mut Exposition, all: &[StoreMetrics]) {
     let mut by_state = |name, help, of: fn(Count) -> u64| {
         let mut metric = page.metric(MetricKind::Gauge, name, help);
         for of_store in all {
-            for (state, word) in STATES {
+            for state in STATES {
                 let count = of_store.replicas.get(&state).copied().unwrap_or_default();
-                let labels = [("store", of_store.store.name.as_str()), ("state", word)];
+                let labels = [("store", of_store.store.name.as_str()), ("state", state.as_str())];
                 metric.sample(&labels, of(count));
             }
         }

@@ -14,11 +14,10 @@ use super::super::files::sent::{FormOutcome, FormTarget};
 use super::super::site::Site;
 use super::form::Form;
 use super::frame::{Frame, Section, Visit, done, render, render_as};
-use super::show::Plain;
-use super::{browse, places, show};
+use super::{places, show};
 use crate::api::ScopeView;
 use crate::app::App;
-use crate::domain::{FilePath, ReplicaState, ScopeName, Timestamp};
+use crate::domain::{FilePath, ScopeName, Timestamp};
 use crate::ops;
 use crate::ops::browse::{DeletedRow, Item};
 
@@ -229,17 +228,6 @@ async fn shown(
         sent,
         was_sent: false,
     })
-}
-
-/// One word for a replica's state; also the class of its mark.
-pub fn state(state: impl Plain<ReplicaState>) -> &'static str {
-    match state.plain() {
-        ReplicaState::Writing => "writing",
-        ReplicaState::Present => "present",
-        ReplicaState::Deleting => "deleting",
-        ReplicaState::Missing => "missing",
-        ReplicaState::Corrupt => "corrupt",
-    }
 }
 
 /// The path that an address names. It may begin and end with spaces, which forms cut off.

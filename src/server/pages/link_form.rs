@@ -2,39 +2,17 @@
 
 use super::form::Form;
 use super::show;
-use super::show::Plain;
-use crate::api::{LinkChange, LinkState, PolicyChange};
+use crate::api::{LinkChange, PolicyChange};
 use crate::domain::{ByteSize, Drain, Link, Policy, StoreName};
+use crate::words;
 
 /// The value of the drain field for "to wherever there is room".
 const ANYWHERE: &str = "true";
 
 /// A policy in words, one for each thing that is set.
 pub fn policy(policy: &Policy) -> Vec<String> {
-    let drain = match &policy.drain {
-        Drain::No => None,
-        Drain::Anywhere => Some("drain".to_owned()),
-        Drain::Into(target) => Some(format!("drain to {target}")),
-    };
-    let flag = |on: bool, word: &str| on.then(|| word.to_owned());
-    let words = [
-        flag(policy.populate, "populate"),
-        drain,
-        flag(policy.read_only, "read-only"),
-        flag(policy.write_only, "write-only"),
-        policy.soft_max_size.map(|limit| format!("soft limit {}", show::bytes(limit))),
-    ];
-    words.into_iter().flatten().collect()
-}
-
-/// One word for where a link stands; also the class of its mark.
-pub fn state(state: impl Plain<LinkState>) -> &'static str {
-    match state.plain() {
-        LinkState::Empty => "empty",
-        LinkState::Drained => "drained",
-        LinkState::Draining => "draining",
-        LinkState::Active => "active",
-    }
+    let limit = policy.soft_max_size.map(|limit| format!("soft limit {}", show::bytes(limit)));
+    words::policy(policy).into_iter().chain(limit).collect()
 }
 
 /// What the drain field offers: (value, text). `unlinked` are targets that a policy has or somebody
