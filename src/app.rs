@@ -1,22 +1,15 @@
 //! An open instance: configuration, catalogue, stores and maintenance in one place.
 
-use std::fs;
-use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::DirBuilderExt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
-pub use crate::catalogue::Rehearsal;
-
-use crate::catalogue::{Catalogue, CatalogueError, Options};
-use crate::clock::Clock;
+use crate::catalogue::{Catalogue, CatalogueError};
 use crate::config::Config;
 use crate::domain::Timestamp;
 use crate::maintenance::Maintenance;
-use crate::ops::{self, OpError};
 use crate::transfer::Transfer;
 
 /// Who opens the instance.
@@ -26,58 +19,6 @@ pub enum Role {
     Server,
     /// One command in its own process, while no server runs.
     Command,
-}
-
-/// Why an instance cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// Another process has the catalogue: a server or another command.
-    #[error("another Hayloft process is using this instance")]
-    Locked,
-    #[error("data_dir {path} cannot be used: {why}")]
-    DataDir { path: String, why: String },
-    #[error(transparent)]
-    Catalogue(CatalogueError),
-    #[error(transparent)]
-    Setup(#[from] OpError),
-}
-
-impl From<CatalogueError> for OpenError {
-    fn from(error: CatalogueError) -> Self {
-        match error {
-            CatalogueError::Locked(_) => Self::Locked,
-            other => Self::Catalogue(other),
-        }
-    }
-}
-
-/// What a start would find in `config.data_dir`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found {
-    /// No catalogue: a start makes one.
-    Nothing,
-    /// A server or a command has it open, so that it cannot be looked at.
-    InUse,
-    /// This user may not read it.
-    Closed,
-    /// It can be opened, after an upgrade if the formats differ.
-    Good(Rehearsal),
-}
-
-/// Rehearses a start and changes nothing. An error is what the start would fail with.
-pub fn rehearse(config: &Config) -> Result<Found, OpenError> {
-    let path = config.catalogue();
-    match fs::File::open(&path) {
-        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => return Ok(Found::Closed),
-        _ => {}
-    }
-    let cache = usize::try_from(config.limits.cache).unwrap_or(usize::MAX);
-    match Catalogue::rehearse(&path, cache) {
-        Ok(None) => Ok(Found::Nothing),
-        Ok(Some(rehearsal)) => Ok(Found::Good(rehearsal)),
-        Err(CatalogueError::Locked(_)) => Ok(Found::InUse),
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// An open instance.
@@ -101,51 +42,6 @@ impl App {
         self.config.base_url(*self.address.get().unwrap_or(&self.config.listen))
     }
 
-    /// Opens the instance in `config.data_dir`, creates it when it is new, and finishes what a
-    /// crash left.
-    pub async fn open(config: Arc<Config>, role: Role) -> Result<Arc<Self>, OpenError> {
-        Self::open_at(config, role, Clock::System).await
-    }
-
-    /// The same with another clock.
-    pub fn open_at(
-        config: Arc<Config>,
-        role: Role,
-        clock: Clock,
-    ) -> BoxFuture<'static, Result<Arc<Self>, OpenError>> {
-        Box::pin(Self::opened(config, role, clock))
-    }
-
-    async fn opened(config: Arc<Config>, role: Role, clock: Clock) -> Result<Arc<Self>, OpenError> {
-        make_data_dir(&config)?;
-        let started_at = clock.now();
-        let cache = usize::try_from(config.limits.cache).unwrap_or(usize::MAX);
-        let path = config.catalogue();
-        let created = !path.exists();
-        let options = Options { cache, clock };
-        let opened = tokio::task::spawn_blocking(move || Catalogue::open(&path, &options)).await;
-        let catalogue = opened
-            .map_err(|e| OpError::Internal(format!("opening the catalogue ended: {e}")))??;
-        let transfer = Transfer::new(Arc::clone(&catalogue), config.spool_dir());
-        transfer.recover().await?;
-        if role == Role::Server {
-            transfer.begin_serving().await?;
-        }
-        let maintenance = Maintenance::new(Arc::clone(&transfer), Arc::clone(&config));
-        let app = Arc::new(Self {
-            config,
-            role,
-            catalogue,
-            transfer,
-            maintenance,
-            started_at,
-            created,
-            address: OnceLock::new(),
-        });
-        ops::bootstrap(&app).await?;
-        Ok(app)
-    }
-
     /// Ends maintenance between files, writes what is pending and closes the catalogue. After this
     /// every operation fails.
     pub fn shutdown(&self) -> BoxFuture<'_, Result<(), CatalogueError>> {
@@ -159,23 +55,4 @@ impl App {
             self.catalogue.close().await
         })
     }
-}
-
-fn make_data_dir(config: &Config) -> Result<(), OpenError> {
-    let dir = &config.data_dir;
-    let refused = |why| OpenError::DataDir { path: dir.display().to_string(), why };
-    // A unit may show a directory that is there and closed to writing.
-    if let Some(why) = dir.exists().then(|| ops::stores::obstacle(dir, true)).flatten() {
-        return Err(refused(why));
-    }
-    for path in [dir.clone(), config.spool_dir()] {
-        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&path);
-        made.map_err(|e| {
-            let known = ops::stores::obstacle(dir, dir.exists());
-            refused(known.unwrap_or_else(|| {
-                format!("{e}. Create it, or set data_dir to a directory of this user")
-            }))
-        })?;
-    }
-    Ok(())
 }

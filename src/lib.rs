@@ -33,11 +33,12 @@
 //! - [`ops`]: every administrative operation, once.
 //! - [`server`]: HTTP: files, admin API, page, access, metrics; the only map to HTTP statuses.
 //! - [`cli`]: the command line, a client of the admin API over socket, URL or in-process.
-//! - [`app`]: an open instance. [`config`], [`logging`], [`clock`], [`random`], [`histogram`]: what they
-//!   say.
+//! - [`app`]: an open instance; [`open`]: how it gets open. [`config`], [`logging`], [`clock`],
+//!   [`random`], [`histogram`]: what they say.
 //!
 //! Who may use whom: `domain` <- `planner` | `catalogue` | `stores` <- `transfer` <- `maintenance`
-//! <- `ops` <- `server` <- `cli`; [`api`], [`clock`] and [`random`] are ground for all that do I/O.
+//! <- `app` <- `ops` <- `open` | `server` <- `cli`; [`api`], [`clock`] and [`random`] are ground for all
+//! that do I/O.
 //! `tests/it/tidy.rs` enforces it.
 //!
 //! # Invariants
@@ -67,6 +68,7 @@ pub mod domain;
 pub mod histogram;
 pub mod logging;
 pub mod maintenance;
+pub mod open;
 pub mod ops;
 pub mod planner;
 pub mod random;

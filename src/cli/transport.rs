@@ -12,8 +12,9 @@ use tower::ServiceExt;
 
 use super::args::Global;
 use super::local;
-use crate::app::{App, OpenError};
+use crate::app::App;
 use crate::config::Config;
+use crate::open::OpenError;
 
 /// How long a locked catalogue is taken for a server that is about to listen (SPEC 9).
 const SOCKET_PATIENCE: Duration = Duration::from_secs(10);

@@ -11,12 +11,13 @@ use clap::CommandFactory;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::app::{self, App, Found, OpenError, Rehearsal, Role};
+use crate::app::{App, Role};
 use crate::cli::CommandEnd;
 use crate::cli::args::{Cli, Global};
 use crate::cli::output::{self, Output};
 use crate::config::{Config, Log, Tls};
 use crate::logging::{self, Level, LogFormat};
+use crate::open::{self, Found, OpenError, Rehearsal};
 use crate::server::Welcome;
 
 /// How often, and for how long between, a starting server asks for a catalogue that is locked: ten
@@ -124,7 +125,7 @@ async fn reload_level(global: Global, level: Level) {
 
 pub fn check_config(global: &Global, output: Output) -> Result<CommandEnd> {
     let config = config(global)?;
-    let found = app::rehearse(&config);
+    let found = open::rehearse(&config);
     let tls = config.tls.as_ref().map(TlsFound::look).transpose();
     if output.json {
         let mut shown = serde_json::to_value(&config)?;
