@@ -32,7 +32,7 @@ pub struct Form {
 }
 
 /// The field in which a form carries what the page showed.
-const SHOWN: &str = "shown";
+pub const SHOWN: &str = "shown";
 
 impl Form {
     /// What was typed into a field, without space around it; empty when there is nothing.
@@ -131,13 +131,18 @@ impl Form {
     /// What the page shows, for `is_touched`. A form that was sent keeps what it was first, and
     /// nothing of what was typed. Markup.
     pub fn shown(&self) -> String {
-        let pair = |(name, value): (&String, &String)| format!("{}={}", url(name), url(value));
         let value = match self.values.get(SHOWN) {
             Some(first) => first.clone(),
             None if self.is_sent => return String::new(),
-            None => self.values.iter().map(pair).collect::<Vec<_>>().join("&"),
+            None => self.fields(),
         };
         format!("<input type=\"hidden\" name=\"{SHOWN}\" value=\"{}\">", escape(&value))
+    }
+
+    /// Its fields as an address has them.
+    pub fn fields(&self) -> String {
+        let pair = |(name, value): (&String, &String)| format!("{}={}", url(name), url(value));
+        self.values.iter().map(pair).collect::<Vec<_>>().join("&")
     }
 
     pub fn text(&self, name: &str, label: &str, hint: &str) -> String {

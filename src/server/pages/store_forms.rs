@@ -1,6 +1,5 @@
 //! The forms of a new store and of a store's settings, and what they ask for.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use askama::Template;
@@ -27,23 +26,6 @@ pub const CHECKSUM: [(&str, &str); 3] = [
     ("sha256", "sha256: the provider checks a SHA-256"),
     ("readback", "readback: each object is read again"),
     ("none", "none: replicas never count as verified"),
-];
-
-/// The hidden field with the settings as they were shown, and those settings.
-pub const SHOWN: &str = "shown";
-const SETTINGS: [&str; 12] = [
-    "soft_max_size",
-    "max_size",
-    "instance_wide",
-    "region",
-    "endpoint",
-    "public_endpoint",
-    "path_style",
-    "storage_class",
-    "serve",
-    "presign_ttl",
-    "checksum",
-    "credentials",
 ];
 
 #[derive(Template)]
@@ -130,8 +112,7 @@ pub fn change(form: &mut Form) -> Option<StoreChange> {
 /// The change without the fields that are as they were shown: what somebody else set since then is
 /// not undone.
 fn only_touched(form: &Form, asked: StoreChange) -> StoreChange {
-    let shown: BTreeMap<String, String> = serde_json::from_str(form.get(SHOWN)).unwrap_or_default();
-    let touched = |name: &str| shown.get(name).is_none_or(|value| value.trim() != form.get(name));
+    let touched = |name: &str| form.is_touched(name);
     let s3 = asked.s3;
     StoreChange {
         s3: S3Settings {
@@ -150,12 +131,6 @@ fn only_touched(form: &Form, asked: StoreChange) -> StoreChange {
         soft_max_size: asked.soft_max_size.filter(|_| touched("soft_max_size")),
         max_size: asked.max_size.filter(|_| touched("max_size")),
     }
-}
-
-/// The settings that a form shows, as its hidden field `SHOWN` keeps them.
-pub fn shown(form: &Form) -> String {
-    let all: BTreeMap<&str, &str> = SETTINGS.iter().map(|name| (*name, form.get(name))).collect();
-    serde_json::to_string(&all).unwrap_or_default()
 }
 
 /// The settings of a store, filled in. Secrets stay out.
@@ -232,6 +207,7 @@ fn s3(form: &mut Form) -> Option<S3Settings> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::form::SHOWN;
     use super::*;
 
     #[test]
@@ -245,11 +221,11 @@ mod tests {
                 .ticked("path_style", true)
                 .ticked("instance_wide", true)
         };
-        let kept = filled().with(SHOWN, shown(&filled()));
+        let kept = filled().with(SHOWN, filled().fields());
         assert_eq!(change(&mut { kept }), Some(StoreChange::default()));
 
         let touched = filled().with("soft_max_size", "").with("region", "eu-2");
-        let touched = touched.with("path_style", "").with(SHOWN, shown(&filled()));
+        let touched = touched.with("path_style", "").with(SHOWN, filled().fields());
         let s3 = S3Settings {
             region: Some("eu-2".to_owned()),
             path_style: Some(false),

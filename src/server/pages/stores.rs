@@ -91,8 +91,6 @@ struct Page {
     /// What the form would do, for browsers without scripts.
     effect: Option<Effect>,
     now: Timestamp,
-    /// The settings that the form was filled in with.
-    shown: String,
     /// A check starts by itself: the store was just made.
     at_once: bool,
     /// What a check has just found, for browsers without scripts.
@@ -163,11 +161,6 @@ impl Page {
             health: stores_shown::health(&store),
             chart: forecast.map(|f| stores_shown::chart(&store, f)).unwrap_or_default(),
             pace: forecast.and_then(|f| f.growth.per_day()).map(stores_shown::pace),
-            // What was typed was typed beside what was shown then.
-            shown: match form.as_ref().and_then(|form| form.given(store_forms::SHOWN)) {
-                Some(shown) => shown.to_owned(),
-                None => store_forms::shown(&store_forms::of(&store)),
-            },
             form: form.unwrap_or_else(|| store_forms::of(&store)),
             at_once: visit.query.is_set("check"),
             store,
