@@ -50,6 +50,7 @@ pub fn with_way_out(mut e: anyhow::Error, scope: &ScopeName) -> anyhow::Error {
             ". `hayloft scope show {scope}` names its stores: run `hayloft store manage STORE --max-size SIZE` for \
              one of them, or link a larger one"
         ),
+        "file-unavailable" => ": `hayloft file explain` says what each store has".to_owned(),
         _ => return e,
     };
     problem.detail = std::mem::take(&mut problem.detail).text(way_out);

@@ -23,6 +23,8 @@ pub enum StoreSetting {
     SecretAccessKey,
     Credentials,
     InstanceWide,
+    /// Of a store that is to be made: what is there already becomes part of it.
+    Adopt,
     SoftMaxSize,
     MaxSize,
 }
@@ -122,6 +124,10 @@ pub enum Remedy {
     },
     ListRuns,
     CreateToken,
+    CreateScope,
+    ShowStatus,
+    /// Make a store of a directory that holds one.
+    AdoptDirectory,
 }
 
 impl Remedy {

@@ -76,7 +76,7 @@ pub enum StartError {
 /// Why a run cannot be steered.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
-    #[error("there is no such run: `hayloft vacuum history` lists the runs")]
+    #[error("there is no such run")]
     NoSuchRun,
     #[error("the run has ended")]
     NotRunning,

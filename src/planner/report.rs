@@ -179,7 +179,7 @@ impl Obstacle {
             ),
             Self::Holds => format!(
                 "{store} has it already, in a replica that is not verified or cannot be used now: \
-                 run verify --read"
+                 verify all replicas by reading them"
             ),
             Self::Unproven => {
                 format!("{store} proves no writes: set its checksum to sha256 or readback")

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use super::Server;
 use crate::api::SignInLink;
 use crate::app::App;
+use crate::domain::Remedy;
 use crate::ops;
+use crate::words;
 
 /// The facts of a server that is about to answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -89,7 +91,9 @@ impl Welcome {
                 "a new instance: sign in once at {}",
                 link.url
             );
-            tracing::info!("next: hayloft scope create NAME; then: hayloft status");
+            let [create, look] =
+                [Remedy::CreateScope, Remedy::ShowStatus].map(|r| words::command(&r));
+            tracing::info!("next: {create}; then: {look}");
         }
     }
 }

@@ -46,7 +46,7 @@ pub enum ServeError {
     #[error("the file is archived in {}: upload it again to make it readable, or unset write_only there", list(.0))]
     Archived(Vec<StoreName>),
     /// No replica works now (503).
-    #[error("no replica of the file can be read now: see `hayloft file explain`")]
+    #[error("no replica of the file can be read now")]
     Unavailable,
     #[error(transparent)]
     Catalogue(#[from] CatalogueError),

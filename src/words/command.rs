@@ -39,6 +39,9 @@ pub fn command(remedy: &Remedy) -> String {
         Remedy::ResumeRun => "hayloft vacuum resume".to_owned(),
         Remedy::ShowRun { run } => format!("hayloft vacuum show {run}"),
         Remedy::CreateToken => "hayloft token create".to_owned(),
+        Remedy::CreateScope => "hayloft scope create NAME".to_owned(),
+        Remedy::ShowStatus => "hayloft status".to_owned(),
+        Remedy::AdoptDirectory => "hayloft store create NAME local --root DIR --adopt".to_owned(),
         Remedy::ListRuns => "hayloft vacuum history".to_owned(),
     }
 }
@@ -52,7 +55,10 @@ fn options<S>(changes: &[Change<S>], option: impl Fn(&Change<S>) -> String) -> S
 }
 
 pub(super) fn store_change(change: &Change<StoreSetting>) -> String {
-    let is_switch = matches!(change.setting, StoreSetting::PathStyle | StoreSetting::InstanceWide);
+    let is_switch = matches!(
+        change.setting,
+        StoreSetting::PathStyle | StoreSetting::InstanceWide | StoreSetting::Adopt
+    );
     option(store_option(change.setting), is_switch, &change.to)
 }
 

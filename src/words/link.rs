@@ -48,6 +48,9 @@ pub fn link(remedy: &Remedy) -> Option<PageLink> {
         }
         Remedy::ShowRun { run } => (format!("/vacuum/runs/{run}"), format!("Look at run {run}")),
         Remedy::ResumeRun => ("/vacuum".to_owned(), "Go to the run".to_owned()),
+        Remedy::CreateScope => ("/scopes/new".to_owned(), "Make a scope".to_owned()),
+        Remedy::ShowStatus => ("/".to_owned(), "Overview".to_owned()),
+        Remedy::AdoptDirectory => ("/stores/new".to_owned(), "Make a store".to_owned()),
         Remedy::CreateToken => ("/access".to_owned(), "Make a token".to_owned()),
         Remedy::DeleteStore { .. }
         | Remedy::UnlinkStore { .. }

@@ -19,6 +19,7 @@ pub fn store_option(setting: StoreSetting) -> &'static str {
         StoreSetting::SecretAccessKey => "--secret-access-key-file",
         StoreSetting::Credentials => "--credentials",
         StoreSetting::InstanceWide => "--instance-wide",
+        StoreSetting::Adopt => "--adopt",
         StoreSetting::SoftMaxSize => "--soft-max-size",
         StoreSetting::MaxSize => "--max-size",
     }
@@ -41,6 +42,7 @@ pub fn store_label(setting: StoreSetting) -> &'static str {
         StoreSetting::SecretAccessKey => "Secret access key",
         StoreSetting::Credentials => "Credentials",
         StoreSetting::InstanceWide => "Any scope may link it",
+        StoreSetting::Adopt => "It is not empty: adopt what is there",
         StoreSetting::SoftMaxSize => "Soft limit",
         StoreSetting::MaxSize => "Hard limit",
     }
