@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::scopes::DEFAULT_STORE;
 use super::stores::{Place, found};
-use super::{Actor, OpError};
+use super::{Actor, OpError, Refusal};
 use crate::app::App;
-use crate::domain::{BackendConfig, LocalConfig, StoreName};
+use crate::domain::{BackendConfig, LocalConfig, Remedy, StoreName};
 use crate::stores::LocalStore;
+use crate::words::Phrase;
 
 /// Set in the transaction that makes the store: an administrator may delete it later.
 const SET_UP: &str = "set_up";
@@ -41,16 +42,17 @@ pub async fn bootstrap(app: &Arc<App>) -> Result<(), OpError> {
 /// A store without its catalogue is a restore gone half way, not a new instance.
 fn explain(app: &App, error: OpError) -> OpError {
     match error {
-        OpError::Refused { kind: kind @ ("location-not-empty" | "foreign-marker"), .. } => {
+        OpError::Refused { kind: kind @ (Refusal::LocationNotEmpty | Refusal::ForeignMarker), .. } => {
             OpError::refused(
                 kind,
-                format!(
+                Phrase::new(format!(
                     "there is no catalogue at {}, but {} holds data: restore the catalogue from a backup, or move that \
-                     directory away (and take its files over later with `hayloft store create NAME local --root DIR \
-                     --adopt`)",
+                     directory away (and take its files over later with ",
                     app.config.catalogue().display(),
                     app.config.local_store().display()
-                ),
+                ))
+                .command(Remedy::AdoptDirectory)
+                .text(")"),
             )
         }
         other => other,

@@ -21,9 +21,9 @@ pub enum OpError {
     /// The same, about one field of the request.
     #[error("{detail}")]
     Field { field: &'static str, detail: Phrase },
-    /// The state of things forbids it. `kind` is stable, `extra` has further facts.
+    /// The state of things forbids it. `extra` has further facts.
     #[error("{detail}")]
-    Refused { kind: &'static str, detail: Phrase, extra: Map<String, Value> },
+    Refused { kind: Refusal, detail: Phrase, extra: Map<String, Value> },
     /// A store did not do what was needed.
     #[error("{detail}")]
     Store { kind: &'static str, detail: Phrase },
@@ -36,12 +36,67 @@ pub enum OpError {
     Internal(String),
 }
 
+/// What forbids an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    AlreadyLinked,
+    ChangedMeanwhile,
+    DeletionsPending,
+    DrainTargetNeeded,
+    DrainTargetRefused,
+    FilesMissing,
+    FilesWouldBeUnreadable,
+    ForeignMarker,
+    LocationNotEmpty,
+    MarkerNotFound,
+    NoHigherPriority,
+    OverlappingLocation,
+    RunInProgress,
+    RunOver,
+    ScopeExists,
+    ScopeInUse,
+    StoreExists,
+    StoreInUse,
+    StoreNotInstanceWide,
+    StoreShared,
+    WorkspacesDisagree,
+}
+
+impl Refusal {
+    /// The `type` of the problem document.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AlreadyLinked => "already-linked",
+            Self::ChangedMeanwhile => "changed-meanwhile",
+            Self::DeletionsPending => "deletions-pending",
+            Self::DrainTargetNeeded => "drain-target-needed",
+            Self::DrainTargetRefused => "drain-target-refused",
+            Self::FilesMissing => "files-missing",
+            Self::FilesWouldBeUnreadable => "files-would-be-unreadable",
+            Self::ForeignMarker => "foreign-marker",
+            Self::LocationNotEmpty => "location-not-empty",
+            Self::MarkerNotFound => "marker-not-found",
+            Self::NoHigherPriority => "no-higher-priority",
+            Self::OverlappingLocation => "overlapping-location",
+            Self::RunInProgress => "run-in-progress",
+            Self::RunOver => "run-over",
+            Self::ScopeExists => "scope-exists",
+            Self::ScopeInUse => "scope-in-use",
+            Self::StoreExists => "store-exists",
+            Self::StoreInUse => "store-in-use",
+            Self::StoreNotInstanceWide => "store-not-instance-wide",
+            Self::StoreShared => "store-shared",
+            Self::WorkspacesDisagree => "workspaces-disagree",
+        }
+    }
+}
+
 impl OpError {
     pub fn not_found(what: &'static str, name: impl Into<String>) -> Self {
         Self::NotFound { what, name: name.into() }
     }
 
-    pub fn refused(kind: &'static str, detail: impl Into<Phrase>) -> Self {
+    pub fn refused(kind: Refusal, detail: impl Into<Phrase>) -> Self {
         Self::Refused { kind, detail: detail.into(), extra: Map::new() }
     }
 

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::fate::{self, Fate};
-use super::tally::Tally;
+use super::impact::{self, Impact};
+use super::scope_totals::ScopeTotals;
 use super::{Actor, OpError, blocking, find_store, stores};
 use crate::api::{Count, Evacuation, EvacuationFile, EvacuationScope};
 use crate::app::App;
@@ -54,14 +54,14 @@ fn report(app: &App, name: &StoreName, naming: Naming) -> Result<Evacuation, OpE
     let snapshot = app.catalogue.snapshot()?;
     let mut needs = Vec::new();
     for scope in topology.scopes_by_name() {
-        let tally = Tally::new(topology, scope.id, snapshot.holders(scope.id)?);
+        let totals = ScopeTotals::new(topology, scope.id, snapshot.holders(scope.id)?);
         let extra = marked.get(&scope.id).copied().unwrap_or_default();
         let concerned = topology.link(scope.id, store.id).is_some()
-            || !tally.all_in(store.id).is_zero()
+            || !totals.all_in(store.id).is_zero()
             || !extra.unreadable.is_zero();
         if concerned {
-            let need = Need::new(&tally, store.id, extra);
-            let short = room.place(topology, scope.id, &tally, need.unreadable.bytes);
+            let need = Need::new(&totals, store.id, extra);
+            let short = room.place(topology, scope.id, &totals, need.unreadable.bytes);
             needs.push((scope, need, short));
         }
     }
@@ -104,13 +104,13 @@ struct Need {
 }
 
 impl Need {
-    fn new(tally: &Tally<'_>, store: StoreId, extra: Need) -> Self {
+    fn new(totals: &ScopeTotals<'_>, store: StoreId, extra: Need) -> Self {
         let (unreadable, lost) =
-            (tally.live_unreadable_without(store), tally.live_lost_without(store));
+            (totals.live_unreadable_without(store), totals.live_lost_without(store));
         Self {
             unreadable: sum(unreadable, extra.unreadable),
             lost: sum(lost, extra.lost),
-            tombstones: tally.tombstones_lost_without(store).files,
+            tombstones: totals.tombstones_lost_without(store).files,
         }
     }
 }
@@ -134,10 +134,10 @@ fn marked(
             after = Some(last.id);
             for (file, scope) in page.iter().flat_map(|f| f.scopes().map(move |s| (f, s))) {
                 let need = needs.entry(scope).or_default();
-                match fate::without(topology, file, scope, store) {
-                    Fate::Safe => {}
-                    Fate::Unreadable => need.unreadable.add(file.size),
-                    Fate::Lost => {
+                match impact::without(topology, file, scope, store) {
+                    Impact::Safe => {}
+                    Impact::Unreadable => need.unreadable.add(file.size),
+                    Impact::Lost => {
                         need.unreadable.add(file.size);
                         need.lost.add(file.size);
                     }
@@ -184,13 +184,13 @@ impl Rooms {
         &mut self,
         topology: &Topology,
         scope: ScopeId,
-        tally: &Tally<'_>,
+        totals: &ScopeTotals<'_>,
         bytes: u64,
     ) -> Option<u64> {
         let mut rest = bytes;
         for link in destinations(topology, scope, self.leaving) {
             let own = link.policy.soft_max_size;
-            let own = own.map_or(u64::MAX, |l| l.saturating_sub(tally.all_in(link.store).bytes));
+            let own = own.map_or(u64::MAX, |l| l.saturating_sub(totals.all_in(link.store).bytes));
             let room = self.left.get(&link.store).copied().unwrap_or(u64::MAX);
             let taken = rest.min(own).min(room);
             if let Some(left) = self.left.get_mut(&link.store) {
@@ -236,7 +236,7 @@ fn name_files(
         looked_at += page.len();
         for (file, scope) in page.iter().flat_map(|f| f.scopes().map(move |s| (f, s))) {
             let Some(wanted) = open.get_mut(&scope) else { continue };
-            if fate::without(topology, file, scope, store) == Fate::Safe {
+            if impact::without(topology, file, scope, store) == Impact::Safe {
                 continue;
             }
             found.entry(scope).or_default().push(named(&snapshot, scope, file)?);

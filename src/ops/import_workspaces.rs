@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::links::{self, Linked};
 use super::scopes::{self, DEFAULT_PRIORITY};
-use super::{Actor, OpError, find_store};
+use super::{Actor, OpError, Refusal, find_store};
 use crate::api::{Workspace, WorkspacesImported};
 use crate::app::App;
 use crate::catalogue::Tx;
@@ -68,7 +68,7 @@ fn disagreement(scope: &ScopeName, a: &Wanted<'_>, b: &Wanted<'_>) -> OpError {
         format!("default {}, others [{}]", w.default, others.join(", "))
     };
     OpError::refused(
-        "workspaces-disagree",
+        Refusal::WorkspacesDisagree,
         format!(
             "the workspaces {:?} ({}) and {:?} ({}) of scope {scope} disagree: make them agree, or give them different \
              scopes; nothing was changed",

@@ -1,7 +1,6 @@
 //! What a link's policy may be beside its scope's other links (SPEC 3). Pure.
 
-use super::links::link_names;
-use super::{Force, OpError};
+use super::{Force, OpError, Refusal, link_names};
 use crate::domain::{
     Link, LinkSetting, Policy, PolicyError, Remedy, ScopeId, StoreId, Target, Topology,
 };
@@ -39,7 +38,7 @@ fn contradiction(error: &PolicyError) -> OpError {
 fn check_target(topology: &Topology, link: &Link) -> Result<(), OpError> {
     let Some(name) = link.policy.drain.target() else { return Ok(()) };
     let scope = topology.scope_name(link.scope);
-    let refused = |why: Phrase| OpError::refused("drain-target-refused", why).at("drain");
+    let refused = |why: Phrase| OpError::refused(Refusal::DrainTargetRefused, why).at("drain");
     let Some(target) = topology.store_id(name) else {
         return Err(refused(format!("the drain target {name} does not exist").into()));
     };
@@ -132,7 +131,7 @@ fn broken(
                 format!("{store} cannot {what} while scope {scope} drains {from} into it: run ");
             let stop = Remedy::set_link(scope, from, LinkSetting::Drain, Target::Off);
             let detail = Phrase::new(why).command(stop).text(" first, or repeat ").force();
-            OpError::refused("drain-target-needed", detail)
+            OpError::refused(Refusal::DrainTargetNeeded, detail)
         },
     )
 }

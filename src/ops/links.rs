@@ -4,9 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::audit::{Change, link_value};
-use super::tally::Tally;
+use super::link_view::{self, Depth};
+use super::scope_totals::ScopeTotals;
 use super::vacuum::preview_with;
-use super::{Actor, Force, OpError, find_scope, find_store, link_rules, names, plural};
+use super::{
+    Actor, Force, OpError, Refusal, find_scope, find_store, link_names, link_rules, names, plural,
+};
 use crate::api::{ChangePreview, Count, LinkChange, LinkView, Role};
 use crate::app::App;
 use crate::catalogue::Tx;
@@ -31,7 +34,14 @@ pub async fn list(
     actor: &Actor,
     scope: &ScopeName,
 ) -> Result<Vec<LinkView>, OpError> {
-    Ok(super::scopes::show(app, actor, scope).await?.stores)
+    let scope = super::admitted(app, actor, scope, Role::Admin)?;
+    super::blocking(app, move |app| {
+        let settings = app.catalogue.settings();
+        let topology = &settings.topology;
+        let totals = ScopeTotals::new(topology, scope, app.catalogue.snapshot()?.holders(scope)?);
+        link_view::of_scope(app, topology, scope, &totals, Depth::Whole)
+    })
+    .await
 }
 
 pub async fn show(
@@ -50,8 +60,8 @@ async fn view(app: &Arc<App>, scope: ScopeId, store: StoreId) -> Result<LinkView
         let settings = app.catalogue.settings();
         let topology = &settings.topology;
         let link = topology.link(scope, store).ok_or_else(|| not_linked(topology, scope, store))?;
-        let tally = Tally::new(topology, scope, app.catalogue.snapshot()?.holders(scope)?);
-        super::scopes::link_view(app, topology, link, &tally)
+        let totals = ScopeTotals::new(topology, scope, app.catalogue.snapshot()?.holders(scope)?);
+        link_view::of_link(app, topology, link, &totals)
     })
     .await
 }
@@ -76,7 +86,7 @@ fn already_linked(topology: &Topology, scope: ScopeId, store: StoreId) -> OpErro
             let detail =
                 Phrase::new(format!("scope {scope} links {store} already: change it with "))
                     .command(Remedy::SetLink { scope, store, changes: Vec::new() });
-            OpError::refused("already-linked", detail)
+            OpError::refused(Refusal::AlreadyLinked, detail)
         },
     )
 }
@@ -151,23 +161,12 @@ fn not_shared(topology: &Topology, store: &Store, scope: ScopeId) -> OpError {
         Phrase::new(format!("{name} is not instance-wide and scope {other} links it: run "))
             .command(share)
             .text(", or unlink it there");
-    OpError::refused("store-not-instance-wide", detail).with("scopes", vec![other])
+    OpError::refused(Refusal::StoreNotInstanceWide, detail).with("scopes", vec![other])
 }
 
 fn subject(topology: &Topology, link: &Link) -> String {
     let (scope, store) = names_of(topology, link.scope, link.store);
     format!("scope {scope}, store {store}")
-}
-
-/// The names of a link's scope and store.
-pub(super) fn link_names(
-    topology: &Topology,
-    scope: ScopeId,
-    store: StoreId,
-) -> Result<(ScopeName, StoreName), OpError> {
-    let (scope, store) = (topology.scopes.get(&scope), topology.stores.get(&store));
-    let gone = || OpError::Internal("a link names what is gone".to_owned());
-    Ok((scope.ok_or_else(gone)?.name.clone(), store.ok_or_else(gone)?.name.clone()))
 }
 
 fn names_of(topology: &Topology, scope: ScopeId, store: StoreId) -> (String, String) {
@@ -305,11 +304,12 @@ pub async fn removal(
         let (scope_id, store_id) = pair(topology, &scope, &store)?;
         let link = topology.link(scope_id, store_id);
         let link = link.ok_or_else(|| not_linked(topology, scope_id, store_id))?;
-        let tally = Tally::new(topology, scope_id, app.catalogue.snapshot()?.holders(scope_id)?);
+        let totals =
+            ScopeTotals::new(topology, scope_id, app.catalogue.snapshot()?.holders(scope_id)?);
         let refused = link_rules::check_removal(topology, scope_id, store_id)
-            .and_then(|()| keeps_files(&tally, &scope, &store, store_id))
+            .and_then(|()| keeps_files(&totals, &scope, &store, store_id))
             .err();
-        let residual = residual(topology, &tally, link, app.config.maintenance.grace);
+        let residual = residual(topology, &totals, link, app.config.maintenance.grace);
         Ok(Removal { residual, refused })
     })
     .await
@@ -333,12 +333,12 @@ pub async fn remove(
             let link = tx.topology().link(scope_id, store_id).cloned();
             let link = link.ok_or_else(|| not_linked(tx.topology(), scope_id, store_id))?;
             let holders = tx.holders(scope_id)?;
-            let tally = Tally::new(tx.topology(), scope_id, holders);
+            let totals = ScopeTotals::new(tx.topology(), scope_id, holders);
             if force == Force::No {
                 link_rules::check_removal(tx.topology(), scope_id, store_id)?;
-                keeps_files(&tally, &scope, &store, store_id)?;
+                keeps_files(&totals, &scope, &store, store_id)?;
             }
-            let residual = residual(tx.topology(), &tally, &link, grace);
+            let residual = residual(tx.topology(), &totals, &link, grace);
             Change::new("link.remove", subject(tx.topology(), &link))
                 .before(link_value(&link))
                 .record(tx, &actor)?;
@@ -349,12 +349,12 @@ pub async fn remove(
 }
 
 fn keeps_files(
-    tally: &Tally<'_>,
+    totals: &ScopeTotals<'_>,
     scope: &ScopeName,
     store: &StoreName,
     id: StoreId,
 ) -> Result<(), OpError> {
-    let count = tally.unreadable_without(id);
+    let count = totals.unreadable_without(id);
     if count.files == 0 {
         return Ok(());
     }
@@ -369,13 +369,18 @@ fn keeps_files(
     .commands([drain, Remedy::StartRun])
     .text(" first, or repeat ")
     .force();
-    Err(OpError::refused("files-would-be-unreadable", detail)
+    Err(OpError::refused(Refusal::FilesWouldBeUnreadable, detail)
         .with("files", count.files)
         .with("bytes", count.bytes))
 }
 
-fn residual(topology: &Topology, tally: &Tally<'_>, link: &Link, grace: Duration) -> Residual {
-    let files = tally.all_in(link.store);
+fn residual(
+    topology: &Topology,
+    totals: &ScopeTotals<'_>,
+    link: &Link,
+    grace: Duration,
+) -> Residual {
+    let files = totals.all_in(link.store);
     let (scope, store) = names_of(topology, link.scope, link.store);
     let others: Vec<String> = topology
         .links_to(link.store)
@@ -387,7 +392,7 @@ fn residual(topology: &Topology, tally: &Tally<'_>, link: &Link, grace: Duration
         kept.push(format!("those that {} has there", names(others)));
     }
     // The vacuum never removes a last readable replica: with force there may be such.
-    if !tally.unreadable_without(link.store).is_zero() {
+    if !totals.unreadable_without(link.store).is_zero() {
         kept.push("those that have no other home".to_owned());
     }
     let unless =

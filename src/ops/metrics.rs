@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 
-use super::tally::Tally;
+use super::scope_totals::ScopeTotals;
 use crate::api::{Count, Outcome, Run, Safety};
 use crate::app::App;
 use crate::catalogue::{CatalogueError, Counter, Snapshot};
@@ -65,9 +65,9 @@ pub fn collect(app: &App) -> Result<InstanceMetrics, CatalogueError> {
     let mut safety = Safety::default();
     let mut scopes = Vec::new();
     for scope in topology.scopes_by_name() {
-        let tally = Tally::new(topology, scope.id, snapshot.holders(scope.id)?);
-        add_safety(&mut safety, &tally);
-        scopes.push(of_scope(topology, scope, &tally));
+        let totals = ScopeTotals::new(topology, scope.id, snapshot.holders(scope.id)?);
+        add_safety(&mut safety, &totals);
+        scopes.push(of_scope(topology, scope, &totals));
     }
     let held = topology.stores_by_name().into_iter().map(|s| Ok((s, snapshot.store_counts(s.id)?)));
     let held = held.collect::<Result<Vec<_>, CatalogueError>>()?;
@@ -80,23 +80,23 @@ pub fn collect(app: &App) -> Result<InstanceMetrics, CatalogueError> {
 }
 
 /// Adds a scope's files by the number of stores that it can read them from.
-pub(super) fn add_safety(safety: &mut Safety, tally: &Tally<'_>) {
-    safety.readable_0 += tally.with_readable(|n| n == 0).files;
-    safety.readable_1 += tally.with_readable(|n| n == 1).files;
-    safety.readable_2_or_more += tally.with_readable(|n| n > 1).files;
+pub(super) fn add_safety(safety: &mut Safety, totals: &ScopeTotals<'_>) {
+    safety.readable_0 += totals.with_readable(|n| n == 0).files;
+    safety.readable_1 += totals.with_readable(|n| n == 1).files;
+    safety.readable_2_or_more += totals.with_readable(|n| n > 1).files;
 }
 
-fn of_scope(topology: &Topology, scope: &Scope, tally: &Tally<'_>) -> ScopeMetrics {
+fn of_scope(topology: &Topology, scope: &Scope, totals: &ScopeTotals<'_>) -> ScopeMetrics {
     let links = topology.links_of(scope.id).map(|link| LinkMetrics {
         store: topology.store_name(link.store),
-        held: tally.all_in(link.store),
-        missing: tally.missing_in(link.store),
+        held: totals.all_in(link.store),
+        missing: totals.missing_in(link.store),
         soft_max_size: link.policy.soft_max_size,
     });
     ScopeMetrics {
         scope: scope.clone(),
-        live: tally.live(),
-        tombstones: tally.tombstones(),
+        live: totals.live(),
+        tombstones: totals.tombstones(),
         links: links.collect(),
     }
 }

@@ -23,21 +23,22 @@ mod access;
 pub mod attention;
 mod bootstrap;
 mod error;
-mod fate;
+mod impact;
 mod link_rules;
+mod link_view;
 mod retained;
 mod s3_settings;
-mod tally;
+mod scope_totals;
 
 use std::sync::Arc;
 
 pub use access::{Actor, Grant};
 pub use bootstrap::bootstrap;
-pub use error::OpError;
+pub use error::{OpError, Refusal};
 
 use crate::api::Role;
 use crate::app::App;
-use crate::domain::{Scope, ScopeId, ScopeName, Store, StoreName, Topology, plural};
+use crate::domain::{Scope, ScopeId, ScopeName, Store, StoreId, StoreName, Topology, plural};
 use crate::maintenance;
 
 /// Whether a refusal may be overridden.
@@ -74,6 +75,17 @@ fn admitted(app: &App, actor: &Actor, name: &ScopeName, role: Role) -> Result<Sc
 /// The store of that name.
 pub fn find_store<'a>(topology: &'a Topology, name: &StoreName) -> Result<&'a Store, OpError> {
     topology.store(name.as_str()).ok_or_else(|| OpError::not_found("store", name.as_str()))
+}
+
+/// The names of a link's scope and store.
+fn link_names(
+    topology: &Topology,
+    scope: ScopeId,
+    store: StoreId,
+) -> Result<(ScopeName, StoreName), OpError> {
+    let (scope, store) = (topology.scopes.get(&scope), topology.stores.get(&store));
+    let gone = || OpError::Internal("a link names what is gone".to_owned());
+    Ok((scope.ok_or_else(gone)?.name.clone(), store.ok_or_else(gone)?.name.clone()))
 }
 
 /// Runs `work`, which reads the catalogue or the disk, where it may block.

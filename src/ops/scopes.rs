@@ -1,6 +1,5 @@
 //! Scopes and how they are shown (SPEC 3, 8, 11).
 
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,16 +7,13 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::audit::{Change, link_value};
-use super::tally::Tally;
-use super::{Actor, Force, OpError, find_scope, find_store, links, plural, retained, warnings};
-use crate::api::{
-    Count, DefaultStore, Health, LinkState, LinkView, Role, ScopeChange, ScopeCreate, ScopeView,
-};
+use super::link_view::{self, Depth};
+use super::scope_totals::ScopeTotals;
+use super::{Actor, Force, OpError, Refusal, find_scope, find_store, links, plural, warnings};
+use crate::api::{Count, DefaultStore, Health, Role, ScopeChange, ScopeCreate, ScopeView};
 use crate::app::App;
 use crate::catalogue::{CatalogueError, Tx};
-use crate::domain::{
-    Link, Scope, ScopeId, ScopeName, Store, StoreId, StoreName, Topology, Warning,
-};
+use crate::domain::{Link, Scope, ScopeId, ScopeName, StoreId, StoreName, Topology};
 use crate::words::Phrase;
 
 /// The upload priority of a scope's default store (SPEC 3).
@@ -75,7 +71,7 @@ pub async fn matrix(app: &Arc<App>, actor: &Actor, after: Option<&str>) -> Resul
                 name: store.name.clone(),
                 backend: store.backend.kind(),
                 health: super::stores::health(app, store),
-                warnings: warnings::phrases(&store_warnings(app, store)?),
+                warnings: warnings::phrases(&super::stores::own_warnings(app, store)?),
             })
         });
         let all = topology.scopes_by_name().into_iter();
@@ -116,10 +112,10 @@ pub async fn deletion(
         let settings = app.catalogue.settings();
         let topology = &settings.topology;
         let scope = find_scope(topology, &name)?.id;
-        let tally = Tally::new(topology, scope, app.catalogue.snapshot()?.holders(scope)?);
+        let totals = ScopeTotals::new(topology, scope, app.catalogue.snapshot()?.holders(scope)?);
         let tokens = settings.tokens.values().filter(|token| token.scope == Some(scope));
         Ok(Deletion {
-            files: tally.live(),
+            files: totals.live(),
             links: topology.links_of(scope).map(|l| topology.store_name(l.store)).collect(),
             tokens: tokens.map(|token| token.name.clone()).collect(),
             grace: app.config.maintenance.grace,
@@ -142,15 +138,6 @@ async fn shown(app: &Arc<App>, name: &ScopeName) -> Result<ScopeView, OpError> {
     .await
 }
 
-/// What `scope show` takes the time to look at, and a table of all scopes does not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Depth {
-    /// Counters and settings.
-    Sums,
-    /// Also the files that other scopes keep, and the disks.
-    Whole,
-}
-
 fn view(app: &App, topology: &Topology, scope: &Scope) -> Result<ScopeView, OpError> {
     view_to(app, topology, scope, Depth::Whole)
 }
@@ -161,74 +148,15 @@ fn view_to(
     scope: &Scope,
     depth: Depth,
 ) -> Result<ScopeView, OpError> {
-    let tally = Tally::new(topology, scope.id, app.catalogue.snapshot()?.holders(scope.id)?);
-    let mut links: Vec<&Link> = topology.links_of(scope.id).collect();
-    links.sort_by_key(|l| (Reverse(l.upload_priority), topology.store_name(l.store)));
-    let stores = links.into_iter().map(|link| match depth {
-        Depth::Sums => sums(topology, link, &tally),
-        Depth::Whole => link_view(app, topology, link, &tally),
-    });
-    let live = tally.live();
+    let totals = ScopeTotals::new(topology, scope.id, app.catalogue.snapshot()?.holders(scope.id)?);
+    let live = totals.live();
     Ok(ScopeView {
         name: scope.name.clone(),
         public_read: scope.public_read,
         files: live.files,
         bytes: live.bytes,
-        stores: stores.collect::<Result<_, OpError>>()?,
+        stores: link_view::of_scope(app, topology, scope.id, &totals, depth)?,
     })
-}
-
-/// A link as shown, from its scope's holder sets.
-pub(super) fn link_view(
-    app: &App,
-    topology: &Topology,
-    link: &Link,
-    tally: &Tally<'_>,
-) -> Result<LinkView, OpError> {
-    let mut view = sums(topology, link, tally)?;
-    if let Some(store) = topology.stores.get(&link.store) {
-        view.warnings.extend(warnings::phrases(&store_warnings(app, store)?));
-    }
-    let draining = topology.links_of(link.scope).filter(|l| l.policy.drain.is_on()).count();
-    view.retained = retained::retained(app, topology, link, draining)?;
-    Ok(view)
-}
-
-fn store_warnings(app: &App, store: &Store) -> Result<Vec<Warning>, OpError> {
-    Ok(warnings::of_store(store, super::stores::disk_facts(app, store)?))
-}
-
-/// The same without what only a look at files and disks can tell.
-fn sums(topology: &Topology, link: &Link, tally: &Tally<'_>) -> Result<LinkView, OpError> {
-    let store = topology.stores.get(&link.store);
-    let store = store.ok_or_else(|| OpError::Internal("a link names no store".to_owned()))?;
-    let (held, missing) = (tally.live_in(link.store), tally.missing_in(link.store));
-    Ok(LinkView {
-        store: store.name.clone(),
-        backend: store.backend.kind().to_owned(),
-        upload_priority: link.upload_priority,
-        download_priority: link.download_priority,
-        policy: link.policy.clone(),
-        files: held.files,
-        bytes: held.bytes,
-        missing_files: missing.files,
-        missing_bytes: missing.bytes,
-        only_here_files: tally.only_in(link.store).files,
-        tombstone_bytes: tally.tombstones_in(link.store).bytes,
-        state: state(link, tally),
-        retained: Vec::new(),
-        warnings: warnings::phrases(&warnings::of_link(topology, link, tally)),
-    })
-}
-
-fn state(link: &Link, tally: &Tally<'_>) -> LinkState {
-    let left = !tally.all_in(link.store).is_zero();
-    match (link.policy.drain.is_on(), left) {
-        (true, true) => LinkState::Draining,
-        (true, false) => LinkState::Drained,
-        (false, true) => LinkState::Active,
-        (false, false) => LinkState::Empty,
-    }
 }
 
 /// Makes a scope and its first links. A scope that was deleted under this name within the grace gets
@@ -244,7 +172,7 @@ pub async fn create(
         .write(move |tx| {
             if tx.topology().scope(job.name.as_str()).is_some() {
                 let detail = format!("there is a scope {} already: choose another name", job.name);
-                return Err(OpError::refused("scope-exists", detail).at("name"));
+                return Err(OpError::refused(Refusal::ScopeExists, detail).at("name"));
             }
             let plan = first_links(tx.topology(), &job)?;
             let id = insert(tx, &actor, &job.name, job.public_read)?;
@@ -360,7 +288,7 @@ fn make_default(
     let above = highest.map_or(Some(DEFAULT_PRIORITY), |h| h.checked_add(1));
     let Some(above) = above else {
         return Err(OpError::refused(
-            "no-higher-priority",
+            Refusal::NoHigherPriority,
             "another store has the highest possible upload priority: lower that one first",
         )
         .at("store"));
@@ -445,7 +373,7 @@ fn remember(tx: &mut Tx<'_>, scope: &Scope) -> Result<(), CatalogueError> {
 
 fn in_use(tx: &Tx<'_>, scope: &Scope, links: &[Link]) -> Result<OpError, OpError> {
     let name = &scope.name;
-    let files = Tally::new(tx.topology(), scope.id, tx.holders(scope.id)?).live();
+    let files = ScopeTotals::new(tx.topology(), scope.id, tx.holders(scope.id)?).live();
     let links = u64::try_from(links.len()).unwrap_or(u64::MAX);
     let detail = Phrase::new(format!(
         "scope {name} still has {} and {}: delete the files and unlink the stores first, or repeat ",
@@ -454,7 +382,7 @@ fn in_use(tx: &Tx<'_>, scope: &Scope, links: &[Link]) -> Result<OpError, OpError
     ))
     .force()
     .text(", which deletes the entries and the links");
-    Ok(OpError::refused("scope-in-use", detail)
+    Ok(OpError::refused(Refusal::ScopeInUse, detail)
         .with("files", files.files)
         .with("bytes", files.bytes)
         .with("links", links))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::attention::{self, Facts, NearLimit};
 use super::metrics::add_safety;
-use super::tally::Tally;
+use super::scope_totals::ScopeTotals;
 use super::{Actor, OpError, blocking, stores, warnings};
 use crate::api::{Outcome, Run, Safety, Status, StoreView};
 use crate::app::App;
@@ -138,7 +138,7 @@ fn last_run(snapshot: &Snapshot) -> Result<Option<Run>, OpError> {
 fn of_stores(app: &App, topology: &Topology) -> Result<Vec<Warning>, OpError> {
     let mut all = Vec::new();
     for store in topology.stores_by_name() {
-        all.extend(warnings::of_store(store, stores::disk_facts(app, store)?));
+        all.extend(stores::own_warnings(app, store)?);
     }
     Ok(all)
 }
@@ -147,10 +147,10 @@ fn scopes(snapshot: &Snapshot, topology: &Topology) -> Result<(Safety, Vec<Warni
     let mut safety = Safety::default();
     let mut all = Vec::new();
     for scope in topology.scopes_by_name() {
-        let tally = Tally::new(topology, scope.id, snapshot.holders(scope.id)?);
-        add_safety(&mut safety, &tally);
+        let totals = ScopeTotals::new(topology, scope.id, snapshot.holders(scope.id)?);
+        add_safety(&mut safety, &totals);
         for link in topology.links_of(scope.id) {
-            all.extend(warnings::of_link(topology, link, &tally));
+            all.extend(warnings::of_link(topology, link, &totals));
         }
     }
     Ok((safety, all))

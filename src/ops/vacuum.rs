@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use super::audit::Change;
-use super::{Actor, OpError, blocking, find_store};
+use super::{Actor, OpError, Refusal, blocking, find_store};
 use crate::api::{
     ChangePreview, FileName, Outcome, Preview, ReconcileReport, Run, SweepReport, SweepRequest,
     VerifyReport, VerifyRequest,
@@ -42,7 +42,7 @@ impl From<StartError> for OpError {
     fn from(error: StartError) -> Self {
         match error {
             StartError::InProgress { run } => {
-                Self::refused("run-in-progress", format!("run {run} is in progress"))
+                Self::refused(Refusal::RunInProgress, format!("run {run} is in progress"))
                     .with("run", run)
             }
             StartError::Catalogue(error) => Self::Catalogue(error),
@@ -54,7 +54,7 @@ fn control_error(run: u64, error: ControlError) -> OpError {
     let detail = error.to_string();
     match error {
         ControlError::NoSuchRun => OpError::not_found("run", run.to_string()),
-        ControlError::NotRunning => OpError::refused("run-over", detail),
+        ControlError::NotRunning => OpError::refused(Refusal::RunOver, detail),
         ControlError::Catalogue(error) => OpError::Catalogue(error),
     }
 }
@@ -69,7 +69,7 @@ fn sweep_error(name: &StoreName, error: SweepError) -> OpError {
         }
         SweepError::NotOurs(found) => {
             let detail = format!("store {name}: {}", words::diagnosis(&found, name));
-            OpError::refused("foreign-marker", detail)
+            OpError::refused(Refusal::ForeignMarker, detail)
         }
         SweepError::Catalogue(error) => OpError::Catalogue(error),
     }

@@ -3,7 +3,7 @@
 
 use std::cmp::Reverse;
 
-use super::tally::Tally;
+use super::scope_totals::ScopeTotals;
 use crate::domain::{
     Change, Concern, LimitOf, Link, LinkSetting, Remedy, Scope, ScopeId, ScopeName, Store, StoreId,
     StoreName, StoreSetting, Target, Topology, Warning,
@@ -66,13 +66,13 @@ fn limit_concern(store: &Store, best: Option<u64>, capacity: Option<u64>) -> Opt
 }
 
 /// A link's warnings, those about its scope as a whole included at the link that mends them.
-pub(super) fn of_link(topology: &Topology, link: &Link, tally: &Tally<'_>) -> Vec<Warning> {
+pub(super) fn of_link(topology: &Topology, link: &Link, totals: &ScopeTotals<'_>) -> Vec<Warning> {
     let (Some(store), Some(scope)) =
         (topology.stores.get(&link.store), topology.scopes.get(&link.scope))
     else {
         return Vec::new();
     };
-    let about = About { topology, link, store, scope, tally };
+    let about = About { topology, link, store, scope, totals };
     [
         about.drain_without_read_only(),
         about.populate_with_soft_limit(),
@@ -94,7 +94,7 @@ struct About<'a> {
     link: &'a Link,
     store: &'a Store,
     scope: &'a Scope,
-    tally: &'a Tally<'a>,
+    totals: &'a ScopeTotals<'a>,
 }
 
 impl About<'_> {
@@ -171,7 +171,7 @@ impl About<'_> {
         if !self.link.policy.populate {
             return None;
         }
-        let need = self.tally.live().bytes;
+        let need = self.totals.live().bytes;
         let too_small = |limit: Option<u64>| limit.filter(|limit| *limit < need);
         let own = too_small(self.link.policy.soft_max_size);
         let (soft, max) = (too_small(self.store.soft_max_size), too_small(self.store.max_size));
@@ -219,13 +219,13 @@ impl About<'_> {
         let unlink = Remedy::UnlinkStore { scope, store: store.clone() };
         let remedies = vec![self.edit(LinkSetting::Drain, Target::Off), unlink];
         let concern = Concern::NothingLeftToDrain { store, target };
-        let is_over = self.tally.all_in(self.link.store).is_zero();
+        let is_over = self.totals.all_in(self.link.store).is_zero();
         is_over.then_some(Warning { concern, remedies })
     }
 
     fn archived_only(&self) -> Option<Warning> {
-        let held = self.tally.live_in(self.link.store).files > 0;
-        let files = self.tally.archived_only();
+        let held = self.totals.live_in(self.link.store).files > 0;
+        let files = self.totals.archived_only();
         let remedies = vec![self.edit(LinkSetting::WriteOnly, Target::Off)];
         let concern = Concern::OnlyInArchive { scope: self.scope.name.clone(), files };
         (self.link.policy.write_only && held && files.files > 0)
@@ -393,9 +393,9 @@ mod tests {
         for (name, at, expected, change) in cases {
             let mut topology = topology();
             change(&mut topology);
-            let tally = Tally::new(&topology, SCOPE, held(vec![LOCAL], 2));
+            let totals = ScopeTotals::new(&topology, SCOPE, held(vec![LOCAL], 2));
             let link = topology.link(SCOPE, at).expect("linked");
-            let all = said(&of_link(&topology, link, &tally));
+            let all = said(&of_link(&topology, link, &totals));
             assert_eq!(all.is_empty(), expected.is_empty(), "{name}: {all}");
             for text in expected {
                 assert!(all.contains(text), "{name}: {all}");

@@ -281,7 +281,7 @@ impl From<OpError> for Failure {
                 Self::invalid("invalid-request", detail).with("field", field)
             }
             OpError::Refused { kind, extra, .. } => {
-                let mut failure = Self::new(StatusCode::CONFLICT, kind, detail);
+                let mut failure = Self::new(StatusCode::CONFLICT, kind.as_str(), detail);
                 failure.0.problem.extra.extend(extra);
                 failure
             }

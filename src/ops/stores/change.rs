@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::audit::{Change, store_value};
 use super::super::vacuum::preview_with;
-use super::super::{Actor, OpError, find_store, names, s3_settings};
+use super::super::{Actor, OpError, Refusal, find_store, names, s3_settings};
 use super::view::shown;
 use super::{check_limits, nothing_done};
 use crate::api::{ChangePreview, S3Settings, StoreChange, StoreView};
@@ -37,7 +37,7 @@ pub async fn change(
             }
             if new.backend != looked_at {
                 return Err(OpError::refused(
-                    "changed-meanwhile",
+                    Refusal::ChangedMeanwhile,
                     format!(
                         "store {name_in_job} was changed by somebody else meanwhile: try again"
                     ),
@@ -99,7 +99,7 @@ fn check_instance_wide(topology: &Topology, old: &Store, new: &Store) -> Result<
     }
     scopes.sort();
     Err(OpError::refused(
-        "store-shared",
+        Refusal::StoreShared,
         format!(
             "{} is linked by the scopes {}: unlink it in all but one of them first",
             old.name,
@@ -150,7 +150,7 @@ fn not_there(store: &Store, s3: &S3Config, found: Option<&Marker>) -> OpError {
     let what = if found.is_some() { "the marker of another store" } else { "no marker" };
     let endpoint = s3.endpoint.as_deref().unwrap_or("AWS");
     OpError::refused(
-        "marker-not-found",
+        Refusal::MarkerNotFound,
         format!(
             "nothing was changed; with the new settings {} at {endpoint} has {what}, so it is not the place of store {}",
             store.backend.location(),

@@ -14,16 +14,19 @@ use futures_util::future::BoxFuture;
 use tokio::sync::Mutex;
 
 use super::super::audit::{Change, store_value};
-use super::super::{Actor, OpError, blocking, s3_settings};
+use super::super::{Actor, OpError, Refusal, blocking, s3_settings};
 use super::view::shown;
 use super::{check_limits, nothing_done, writable};
 use crate::api::{StoreCreate, StoreView};
 use crate::app::App;
 use crate::catalogue::{CatalogueError, Tx};
-use crate::domain::{BackendConfig, LocalConfig, Store, StoreId, StoreName, Timestamp, Topology};
+use crate::domain::{
+    BackendConfig, LocalConfig, Store, StoreId, StoreName, StoreSetting, Timestamp, Topology,
+};
 use crate::random;
 use crate::stores::{self, Backend, LocalStore, StoreError};
 use crate::transfer::marker_of;
+use crate::words::Phrase;
 
 /// The id of the store that is being made: its adoptions are cleared when it never came to be.
 const UNDER_WAY: &str = "store_under_way";
@@ -73,7 +76,7 @@ pub async fn create(
 
 fn taken(name: &StoreName) -> OpError {
     let detail = format!("there is a store {name} already: choose another name");
-    OpError::refused("store-exists", detail).at("name")
+    OpError::refused(Refusal::StoreExists, detail).at("name")
 }
 
 /// Why a store could not be made: what its place answered.
@@ -168,7 +171,7 @@ impl LocalRoot {
         let inside = path.starts_with(&data) && !path.starts_with(&local);
         if inside || data.starts_with(path) {
             return Err(OpError::refused(
-                "overlapping-location",
+                Refusal::OverlappingLocation,
                 format!(
                     "{} overlaps with data_dir ({}), which holds the catalogue: choose a directory of its own",
                     path.display(),
@@ -229,7 +232,7 @@ fn check_location(topology: &Topology, place: &Place) -> Result<(), OpError> {
     }
     match topology.stores.values().find(|s| s.backend.overlaps(&place.backend)) {
         Some(other) => Err(OpError::refused(
-            "overlapping-location",
+            Refusal::OverlappingLocation,
             format!(
                 "{} is the same as, inside of or around {}, where store {} lies: choose another place",
                 place.backend.location(),
@@ -311,12 +314,14 @@ async fn inspect(app: &App, place: &Place, backend: &dyn Backend) -> Result<(), 
         None => backend.is_empty().await.map_err(failed)?,
         Some(found) if found.instance != app.catalogue.instance() => {
             return Err(OpError::refused(
-                "foreign-marker",
-                format!(
+                Refusal::ForeignMarker,
+                Phrase::new(format!(
                     "{location} belongs to another Hayloft instance ({}): choose another place. If that instance is gone \
-                     for good, remove the marker .hayloft-store there and adopt what is there (--adopt)",
+                     for good, remove the marker .hayloft-store there and adopt what is there (",
                     found.instance
-                ),
+                ))
+                .setting(StoreSetting::Adopt)
+                .text(")"),
             )
             .at(where_it_lies(&place.backend)));
         }
@@ -324,7 +329,7 @@ async fn inspect(app: &App, place: &Place, backend: &dyn Backend) -> Result<(), 
             let settings = app.catalogue.settings();
             if let Some(owner) = settings.topology.stores.values().find(|s| s.uid == found.store) {
                 return Err(OpError::refused(
-                    "overlapping-location",
+                    Refusal::OverlappingLocation,
                     format!("{location} is where store {} lies already", owner.name),
                 )
                 .at(where_it_lies(&place.backend)));
@@ -337,10 +342,13 @@ async fn inspect(app: &App, place: &Place, backend: &dyn Backend) -> Result<(), 
         return Ok(());
     }
     Err(OpError::refused(
-        "location-not-empty",
-        format!(
-            "{location} is not empty: choose another place, or adopt what is there (--adopt): everything stays as it is, \
-             and objects of Hayloft's shape are used when files with their digests appear"
+        Refusal::LocationNotEmpty,
+        Phrase::new(format!(
+            "{location} is not empty: choose another place, or adopt what is there ("
+        ))
+        .setting(StoreSetting::Adopt)
+        .text(
+            "): everything stays as it is, and objects of Hayloft's shape are used when files with their digests appear",
         ),
     )
     .at("adopt"))

@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::super::audit::{Change, store_value};
-use super::super::fate::is_lost_with;
-use super::super::{Actor, Force, OpError, blocking, find_store, plural};
+use super::super::impact::is_lost_with;
+use super::super::{Actor, Force, OpError, Refusal, blocking, find_store, plural};
 use super::store_error;
 use crate::api::{Count, StoreDeleted};
 use crate::app::App;
@@ -96,7 +96,7 @@ async fn remove(app: &Arc<App>, actor: &Actor, store: &Store) -> Result<StoreDel
             })?;
             if !tx.some_files_of_store(row.id, 1)?.is_empty() {
                 let detail = format!("store {} was used meanwhile: try again", row.name);
-                return Err(OpError::refused("store-in-use", detail));
+                return Err(OpError::refused(Refusal::StoreInUse, detail));
             }
             record(tx, &actor, &row, (0, 0))?;
             Ok(tx.delete_store(row.id)?)
@@ -148,7 +148,7 @@ fn check_unused(
         plural(linked, "link"),
     ));
     let detail = held.then(way_out(topology, store, &links)).then(forced());
-    Err(OpError::refused("store-in-use", detail)
+    Err(OpError::refused(Refusal::StoreInUse, detail)
         .with("files", files)
         .with("bytes", bytes)
         .with("links", linked))
@@ -213,7 +213,7 @@ async fn finish_deletions(app: &App, store: &Store) -> Result<(), OpError> {
         plural(summary.waiting, "object"),
         store.name
     );
-    let error = OpError::refused("deletions-pending", detail).with("files", summary.waiting);
+    let error = OpError::refused(Refusal::DeletionsPending, detail).with("files", summary.waiting);
     Err(match summary.due {
         Some(due) => error.with("due", due.to_string()),
         None => error,
@@ -244,7 +244,7 @@ async fn drop_missing(app: &App, store: &Store) -> Result<(), OpError> {
     .text(", or repeat ")
     .force()
     .text(" to forget them");
-    Err(OpError::refused("files-missing", detail).with("files", kept))
+    Err(OpError::refused(Refusal::FilesMissing, detail).with("files", kept))
 }
 
 /// Returns how many files have no verified twin.

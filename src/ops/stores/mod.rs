@@ -10,8 +10,8 @@ pub use change::{change, preview_change};
 pub use create::create;
 pub(super) use create::{Place, found};
 pub use delete::{delete, preview};
-pub(super) use view::{disk_facts, health, look_at_all};
 pub use view::{glance, list, show};
+pub(super) use view::{health, look_at_all, own_warnings};
 pub use writable::obstacle;
 
 use std::sync::Arc;

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::s3_settings;
-use super::super::tally::Tally;
+use super::super::scope_totals::ScopeTotals;
 use super::super::warnings::{self, DiskFacts};
 use super::super::{Actor, OpError, blocking, find_store};
 use crate::api::{Health, HealthWord, StoreScope, StoreView};
 use crate::app::App;
 use crate::catalogue::{self, Snapshot};
-use crate::domain::{ReplicaState, Store, StoreId, StoreName, Topology};
+use crate::domain::{ReplicaState, Store, StoreId, StoreName, Topology, Warning};
 use crate::maintenance::StoreForecast;
 use crate::transfer::HealthState;
 use crate::words;
@@ -77,7 +77,6 @@ pub(in crate::ops) async fn look_at_all(app: &App) {
 }
 
 fn view(app: &App, topology: &Topology, store: &Store) -> Result<StoreView, OpError> {
-    let facts = disk_facts(app, store)?;
     let snapshot = app.catalogue.snapshot()?;
     let counts = snapshot.store_counts(store.id)?;
     let count = |state| counts.get(&state).copied().unwrap_or_default();
@@ -107,7 +106,7 @@ fn view(app: &App, topology: &Topology, store: &Store) -> Result<StoreView, OpEr
         scopes: scopes(&snapshot, topology, store.id)?,
         health: health(app, store),
         s3: store.s3().map(s3_settings::view),
-        warnings: warnings::phrases(&warnings::of_store(store, facts)),
+        warnings: warnings::phrases(&own_warnings(app, store)?),
     })
 }
 
@@ -120,13 +119,13 @@ fn scopes(
     let mut all = Vec::new();
     for scope in topology.scopes_by_name() {
         let linked = topology.link(scope.id, store).is_some();
-        let tally = Tally::new(topology, scope.id, snapshot.holders(scope.id)?);
-        if !linked && tally.all_in(store).is_zero() {
+        let totals = ScopeTotals::new(topology, scope.id, snapshot.holders(scope.id)?);
+        if !linked && totals.all_in(store).is_zero() {
             continue;
         }
-        let held = tally.live_in(store);
+        let held = totals.live_in(store);
         // Only a link makes anything missing.
-        let missing = if linked { tally.missing_in(store) } else { crate::api::Count::default() };
+        let missing = if linked { totals.missing_in(store) } else { crate::api::Count::default() };
         all.push(StoreScope {
             scope: scope.name.to_string(),
             linked,
@@ -154,8 +153,13 @@ pub(in crate::ops) fn health(app: &App, store: &Store) -> Health {
     Health { state: word, problem, since }
 }
 
-/// What warnings need to know about a local store's disk.
-pub(in crate::ops) fn disk_facts(app: &App, store: &Store) -> Result<DiskFacts, OpError> {
+/// Warnings about the store itself.
+pub(in crate::ops) fn own_warnings(app: &App, store: &Store) -> Result<Vec<Warning>, OpError> {
+    Ok(warnings::of_store(store, disk_facts(app, store)?))
+}
+
+/// What they need to know about a local store's disk.
+fn disk_facts(app: &App, store: &Store) -> Result<DiskFacts, OpError> {
     if store.is_remote() {
         return Ok(DiskFacts::default());
     }

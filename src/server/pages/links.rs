@@ -20,7 +20,7 @@ use crate::domain::{Link, ScopeName, StoreName, Timestamp};
 use crate::maintenance::{Freshness, PreviewRequest};
 use crate::ops;
 use crate::ops::links::Removal;
-use crate::ops::{Force, OpError};
+use crate::ops::{Force, OpError, Refusal};
 use crate::words::Phrase;
 
 /// Before the ids of the fields that unlink: the editor has a box of the same name.
@@ -224,7 +224,7 @@ pub async fn save(
 }
 
 fn is_forcible(error: &OpError) -> bool {
-    matches!(error, OpError::Refused { kind: "drain-target-needed", .. })
+    matches!(error, OpError::Refused { kind: Refusal::DrainTargetNeeded, .. })
 }
 
 /// What the form as typed so far would do.

@@ -21,7 +21,7 @@ use crate::app::App;
 use crate::config::Schedule;
 use crate::domain::Timestamp;
 use crate::maintenance::{Freshness, PreviewRequest};
-use crate::ops::{self, OpError};
+use crate::ops::{self, OpError, Refusal};
 use crate::words::Phrase;
 use moves::{Filter, Moves, Source};
 use problems::Problem;
@@ -190,7 +190,7 @@ pub async fn start(
 ) -> Result<Response, Failure> {
     match ops::vacuum::start(&app, &visit.actor).await {
         Ok(run) => Ok(done(&run::address(run.id.unwrap_or_default()), "run-started")),
-        Err(OpError::Refused { kind: "run-in-progress", extra, detail }) => {
+        Err(OpError::Refused { kind: Refusal::RunInProgress, extra, detail }) => {
             let id = extra.get("run").and_then(serde_json::Value::as_u64);
             let id = id.ok_or_else(|| Failure::internal(detail))?;
             Ok(see(&run::address(id)))

@@ -16,7 +16,7 @@ use crate::api::{Outcome, Progress, Run};
 use crate::app::App;
 use crate::domain::Timestamp;
 use crate::ops::vacuum::{Control, Which};
-use crate::ops::{self, OpError};
+use crate::ops::{self, OpError, Refusal};
 
 pub fn address(id: u64) -> String {
     format!("/vacuum/runs/{id}")
@@ -199,7 +199,7 @@ async fn steer(
     match ops::vacuum::control(app, &visit.actor, Which::Id(id), control).await {
         Ok(_) => Ok(done(&address(id), notice)),
         // It ended before the button was pressed: its result says so.
-        Err(OpError::Refused { kind: "run-over", .. }) => Ok(see(&address(id))),
+        Err(OpError::Refused { kind: Refusal::RunOver, .. }) => Ok(see(&address(id))),
         Err(error) => Err(error.into()),
     }
 }

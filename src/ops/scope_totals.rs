@@ -7,13 +7,13 @@ use crate::domain::{ScopeId, StoreId, Topology};
 
 /// A scope's files by the stores that hold them.
 #[derive(Debug)]
-pub(super) struct Tally<'a> {
+pub(super) struct ScopeTotals<'a> {
     topology: &'a Topology,
     scope: ScopeId,
     holders: Vec<Holders>,
 }
 
-impl<'a> Tally<'a> {
+impl<'a> ScopeTotals<'a> {
     pub(super) fn new(topology: &'a Topology, scope: ScopeId, holders: Vec<Holders>) -> Self {
         Self { topology, scope, holders }
     }
