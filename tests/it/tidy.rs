@@ -28,7 +28,7 @@ const TOP: [&str; 15] = [
 const GROUND: [&str; 5] = ["domain", "clock", "random", "api", "words"];
 
 /// The rooms, each with those it may use besides itself.
-const LAYERS: [(&str, &[&[&str]]); 18] = [
+const LAYERS: [(&str, &[&[&str]]); 19] = [
     ("domain", &[]),
     ("clock", &[&["domain"]]),
     ("random", &[]),
@@ -44,11 +44,12 @@ const LAYERS: [(&str, &[&[&str]]); 18] = [
     ("logging", &[]),
     ("transfer", &[&GROUND, &["planner", "catalogue", "stores"]]),
     ("maintenance", &[&GROUND, &["planner", "catalogue", "stores", "transfer", "config"]]),
-    // An operation is given the open instance; opening it is one too.
+    ("app", &[&GROUND, &BELOW_OPS]),
+    // An operation is given the open instance.
     ("ops", &[&GROUND, &BELOW_OPS, &["app"]]),
-    ("app", &[&GROUND, &BELOW_OPS, &["ops"]]),
+    ("open", &[&GROUND, &BELOW_OPS, &["app", "ops"]]),
     ("server", &[&GROUND, &BELOW_OPS, &["ops", "app", "logging", "histogram"]]),
-    ("cli", &[&GROUND, &["app", "config", "logging", "server"]]),
+    ("cli", &[&GROUND, &["app", "config", "logging", "open", "server"]]),
     ("main", &[]),
 ];
 
@@ -72,11 +73,27 @@ const IMPURE: [&str; 6] = ["tokio", "redb", "tracing", "std::fs", "std::net", "c
 const FORBIDDEN: [&str; 3] = ["todo!", "unimplemented!", "dbg!"];
 const CLOCKS: [&str; 3] = ["SystemTime::now", "Timestamp::now", "Zoned::now"];
 
+/// Where a text names a command or an option though it is no business of `words` and `cli`: a file, or
+/// the beginning of its path, and why.
+const SAID_THERE: [(&str, &str); 9] = [
+    ("cli/", "the command line itself"),
+    ("words/", "the one room that says values"),
+    ("config/load.rs", "the group of the Debian package has our name"),
+    ("stores/local/check.rs", "bytes of a probe"),
+    ("stores/s3/check.rs", "bytes of a probe"),
+    ("planner/report.rs", "a reason of the plan, which scenarios keep as it is"),
+    ("maintenance/", "causes that run histories keep as texts"),
+    ("ops/attention.rs", "reads those causes"),
+    ("server/pages/", "shows those causes"),
+];
+
 struct Source {
     /// Below `src`, with slashes.
     path: String,
     /// Without comments and texts.
     code: String,
+    /// What stands between quotes outside of comments and tests.
+    texts: Vec<String>,
     lines: usize,
 }
 
@@ -110,7 +127,7 @@ fn sources() -> Vec<Source> {
     let source = |file: &PathBuf| {
         let text = std::fs::read_to_string(file).expect("read a source file");
         let path = file.strip_prefix(&src).expect("below src").to_string_lossy().into_owned();
-        Source { path, code: bare(&text), lines: text.lines().count() }
+        Source { path, code: bare(&text), texts: texts(&text), lines: text.lines().count() }
     };
     files.iter().map(source).collect()
 }
@@ -139,6 +156,52 @@ fn bare(text: &str) -> String {
         code.push('\n');
     }
     code
+}
+
+/// What stands between quotes, outside of comments and before the tests of a file.
+fn texts(source: &str) -> Vec<String> {
+    let (code, _) = source.split_once("\n#[cfg(test)]\nmod tests").unwrap_or((source, ""));
+    let mut rest = code.chars().peekable();
+    let mut all = Vec::new();
+    while let Some(c) = rest.next() {
+        match c {
+            '/' if rest.peek() == Some(&'/') => {
+                rest.by_ref().take_while(|c| *c != '\n').for_each(drop);
+            }
+            // The character of a quote; a lifetime has none.
+            '\'' if matches!(rest.peek(), Some('"' | '\\')) => {
+                rest.next_if_eq(&'\\');
+                rest.next();
+            }
+            '"' => all.push(rest_of_text(&mut rest)),
+            _ => {}
+        }
+    }
+    all
+}
+
+/// The text that has begun, its line breaks folded.
+fn rest_of_text(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> String {
+    let mut text = String::new();
+    while let Some(c) = rest.next() {
+        match c {
+            '"' => break,
+            '\\' if rest.next_if_eq(&'\n').is_some() => {
+                while rest.next_if(|c| c.is_whitespace()).is_some() {}
+            }
+            '\\' => {
+                rest.next();
+            }
+            other => text.push(other),
+        }
+    }
+    text
+}
+
+/// Whether a text names a command of ours or one of its options.
+fn names_a_command(text: &str) -> bool {
+    let is_option = |at: usize| text[at + 2..].starts_with(|c: char| c.is_ascii_lowercase());
+    text.contains("hayloft ") || text.match_indices("--").any(|(at, _)| is_option(at))
 }
 
 /// The words that follow `crate::`, the members of a brace group included.
@@ -259,6 +322,24 @@ fn nothing_is_left_undone_and_only_the_clock_reads_the_clock() {
 }
 
 #[test]
+fn commands_and_options_are_named_in_one_room() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        if SAID_THERE.iter().any(|(place, _)| source.path.starts_with(place)) {
+            continue;
+        }
+        for text in source.texts.iter().filter(|text| names_a_command(text)) {
+            wrong.push(format!("{}: {text:?}", source.path));
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "a remedy or a setting that `words` should say:\n{}",
+        wrong.join("\n")
+    );
+}
+
+#[test]
 fn no_file_is_too_long() {
     let mut files = Vec::new();
     rust_files(&root().join("tests"), &mut files);
@@ -290,4 +371,8 @@ fn the_reader_of_sources_sees_what_it_should() {
     assert_eq!(rooms_used("use crate::{api::{X, Y}, domain};"), BTreeSet::from(["api", "domain"]));
     assert!(names("use s3::Bucket;", "s3") && names(" s3::x()", "s3"));
     assert!(!names("stores::s3::Store", "s3") && !names("rust_s3::x", "s3"));
+    let code = "let a = \"say \\\n    --x\"; // \"--y\"\nlet b = '\"';\n#[cfg(test)]\nmod tests { \"--z\" }";
+    assert_eq!(texts(code), ["say --x"]);
+    assert!(names_a_command("say --x") && names_a_command("run `hayloft status`"));
+    assert!(!names_a_command("--- a") && !names_a_command("Hayloft"));
 }
