@@ -9,7 +9,8 @@ use super::counters::state_code;
 use super::records;
 use super::tx::Tx;
 use crate::domain::{
-    Digest, Entry, File, FileId, FilePath, ReplicaState, ScopeId, StoreId, Timestamp, Tombstone,
+    Digest, Entry, Event, File, FileId, FilePath, ReplicaState, ScopeId, StoreId, Timestamp,
+    Tombstone,
 };
 
 /// What placing an entry did.
@@ -56,11 +57,33 @@ impl Tx<'_> {
         })
     }
 
-    /// Writes `file` and every index of it. A file with neither replicas nor scopes is forgotten;
+    /// Writes `file`, made or placed, and every index of it: what happens to a replica of a file that is
+    /// there goes through [`Self::apply`]. A file with neither replicas nor scopes is forgotten;
     /// one without scopes is listed for deletion by the next run.
     pub fn put_file(&mut self, file: &File) -> Result<(), CatalogueError> {
-        self.dirty = true;
         let old = self.file(file.id)?;
+        self.replace_file(old, file)
+    }
+
+    /// Lets `event` happen to the replica of `file` in `store`. The file as it is then; `None`, and
+    /// nothing is written, where it cannot happen.
+    pub fn apply(
+        &mut self,
+        file: FileId,
+        store: StoreId,
+        event: Event,
+    ) -> Result<Option<File>, CatalogueError> {
+        let Some(old) = self.file(file)? else { return Ok(None) };
+        let mut new = old.clone();
+        if !new.apply(store, event, self.now()) {
+            return Ok(None);
+        }
+        self.replace_file(Some(old), &new)?;
+        Ok(Some(new))
+    }
+
+    fn replace_file(&mut self, old: Option<File>, file: &File) -> Result<(), CatalogueError> {
+        self.dirty = true;
         let is_same = |o: &File| (&o.replicas, &o.members) == (&file.replicas, &file.members);
         if !old.as_ref().is_some_and(is_same) {
             self.moved.push(file.id);

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{FilePath, ScopeId, StoreId, Timestamp};
+use super::{FilePath, Replica, ReplicaState, ScopeId, StoreId, Timestamp};
 
 /// The BLAKE3 digest that identifies a file's content; 64 lower-case hex digits in text.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,44 +62,6 @@ impl<'de> Deserialize<'de> for Digest {
 #[serde(transparent)]
 pub struct FileId(pub u64);
 
-/// Where a replica stands (SPEC 1). `Missing` and `Corrupt` are the marks on a present replica.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ReplicaState {
-    /// A copy into the store is under way; its bytes count against the hard limit.
-    Writing,
-    Present,
-    /// Given up; the bytes go when no issued URL can still read them.
-    Deleting,
-    /// The store was reachable and did not have the object. Counts no bytes.
-    Missing,
-    /// The bytes were read and are not the file's.
-    Corrupt,
-}
-
-impl ReplicaState {
-    /// As in JSON.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Writing => "writing",
-            Self::Present => "present",
-            Self::Deleting => "deleting",
-            Self::Missing => "missing",
-            Self::Corrupt => "corrupt",
-        }
-    }
-}
-
-/// A file's copy in one store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Replica {
-    pub store: StoreId,
-    pub state: ReplicaState,
-    pub stored_at: Timestamp,
-    /// When the store last proved the bytes by a checksum; `None` for a replica never verified.
-    pub verified_at: Option<Timestamp>,
-}
-
 /// A scope that has the file, with the number of live entries and of tombstones that point to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Member {
@@ -144,23 +106,12 @@ impl File {
         self.replicas.iter().filter(|r| r.state == ReplicaState::Present).map(|r| r.store)
     }
 
-    /// Sets the replica in `store`, keeping the order.
+    /// Sets the row of a file that is made up. What happens to a replica goes through [`Self::apply`].
     pub fn put_replica(&mut self, replica: Replica) {
         match self.replicas.binary_search_by_key(&replica.store, |r| r.store) {
             Ok(i) => self.replicas[i] = replica,
             Err(i) => self.replicas.insert(i, replica),
         }
-    }
-
-    /// Changes the state of an existing replica; nothing happens when there is none.
-    pub fn set_state(&mut self, store: StoreId, state: ReplicaState) {
-        if let Some(r) = self.replicas.iter_mut().find(|r| r.store == store) {
-            r.state = state;
-        }
-    }
-
-    pub fn drop_replica(&mut self, store: StoreId) {
-        self.replicas.retain(|r| r.store != store);
     }
 
     /// Scopes with an entry or a tombstone of this file.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use futures_util::{StreamExt, stream};
 
 use crate::api::{Count, CounterFinding, FileName, VerifyFinding, VerifyReport, VerifyTotals};
-use crate::catalogue::{Catalogue, CatalogueError, Counter, contributions};
-use crate::domain::{File, FileId, Replica, ReplicaState, StoreId, Topology, plural};
+use crate::catalogue::{Catalogue, CatalogueError, Counter, Tx, contributions};
+use crate::domain::{Event, File, FileId, ReplicaState, StoreId, Topology, plural};
 use crate::planner;
 use crate::stores::StoreError;
 use crate::transfer::Intent;
@@ -224,7 +224,7 @@ impl Maintenance {
         match is_sound(open.backend.as_ref(), file).await {
             Ok(true) | Err(StoreError::Archived) => Ok(Health::Sound),
             Ok(false) | Err(StoreError::Mismatch(_)) => {
-                self.transfer.mark(file.id, store, ReplicaState::Corrupt).await?;
+                self.transfer.mark(file.id, store, Event::FoundCorrupt).await?;
                 Ok(Health::Corrupt("its bytes are not those of the file"))
             }
             Err(error) => {
@@ -315,26 +315,11 @@ impl Maintenance {
         if round.read && file.state(store) == Some(ReplicaState::Corrupt) {
             let Ok(open) = self.transfer.stores.get(store) else { return Ok(false) };
             if is_sound(open.backend.as_ref(), &file).await.is_ok_and(|sound| sound) {
-                return self.acquit(id, store).await;
+                let read_right = move |tx: &mut Tx<'_>| tx.apply(id, store, Event::ReadRight);
+                return Ok(self.catalogue().write(read_right).await?.is_some());
             }
         }
         self.copy_again(&file, store, round).await
-    }
-
-    async fn acquit(&self, id: FileId, store: StoreId) -> Result<bool, CatalogueError> {
-        self.catalogue()
-            .write(move |tx| {
-                let Some(mut file) = tx.file(id)? else { return Ok(false) };
-                let Some(replica) = file.replica(store).copied() else { return Ok(false) };
-                if replica.state != ReplicaState::Corrupt {
-                    return Ok(false);
-                }
-                let (state, verified_at) = (ReplicaState::Present, Some(tx.now()));
-                file.put_replica(Replica { state, verified_at, ..replica });
-                tx.put_file(&file)?;
-                Ok(true)
-            })
-            .await
     }
 
     /// Copies the file again into a store that should have it. False when nothing can be read or

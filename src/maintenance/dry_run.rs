@@ -17,7 +17,9 @@ use crate::api::{
     Count, MoveAction, MoveGroup, MoveView, Outcome, Preview, Run, RunError, StoreEffect,
 };
 use crate::catalogue::{CatalogueError, Settings};
-use crate::domain::{Digest, File, FileId, ReplicaState, ScopeId, StoreId, Timestamp, Topology};
+use crate::domain::{
+    Digest, Event, File, FileId, ReplicaState, ScopeId, StoreId, Timestamp, Topology,
+};
 use crate::planner::{Move, Overlay, Reason, Snapshot, plan_all};
 
 use super::first::{UNREFERENCED, bidding_farewell, farewell_from};
@@ -272,13 +274,19 @@ impl<'a> DryRun<'a> {
         Ok(())
     }
 
+    fn happen(&mut self, id: FileId, store: StoreId, event: Event) -> Result<(), CatalogueError> {
+        let now = self.scene.now;
+        self.change(id, |file| {
+            file.apply(store, event, now);
+        })
+    }
+
     fn finish_deletions(&mut self, due: Vec<(FileId, StoreId)>) -> Result<(), CatalogueError> {
-        due.into_iter().try_for_each(|(id, store)| self.change(id, |f| f.drop_replica(store)))
+        due.into_iter().try_for_each(|(id, store)| self.happen(id, store, Event::Erased))
     }
 
     fn bring_back(&mut self, found: &[Back]) -> Result<(), CatalogueError> {
-        let now = self.scene.now;
-        found.iter().try_for_each(|back| self.change(back.file.id, |f| back.apply(f, now)))
+        found.iter().try_for_each(|back| self.happen(back.file.id, back.store, back.event()))
     }
 
     /// Tombstones expire, and files go that no scope has then.
@@ -312,9 +320,11 @@ impl<'a> DryRun<'a> {
             self.run.removed.add(file.size);
         }
         let stays = |s| self.scene.deferred.contains(&s) || self.scene.unavailable.contains(&s);
-        file.replicas.retain(|r| r.state != ReplicaState::Missing && stays(r.store));
-        for replica in &mut file.replicas {
-            replica.state = ReplicaState::Deleting;
+        for replica in file.replicas.clone() {
+            file.apply(replica.store, Event::of_orphan(replica.state), self.scene.now);
+            if !stays(replica.store) {
+                file.apply(replica.store, Event::Erased, self.scene.now);
+            }
         }
         self.overlay.put(file)
     }

@@ -4,7 +4,7 @@
 use futures_util::{StreamExt, stream};
 
 use crate::catalogue::CatalogueError;
-use crate::domain::{File, FileId, Replica, ReplicaState, StoreId, Timestamp, Topology};
+use crate::domain::{Event, File, FileId, ReplicaState, StoreId, Topology};
 use crate::stores::{Backend, StoreError};
 
 use super::Maintenance;
@@ -51,12 +51,9 @@ pub(super) struct Back {
 }
 
 impl Back {
-    /// The file with its replica present again.
-    pub fn apply(&self, file: &mut File, now: Timestamp) {
-        let verified_at = self.verified.then_some(now);
-        let stored_at = file.replica(self.store).map_or(now, |r| r.stored_at);
-        let state = ReplicaState::Present;
-        file.put_replica(Replica { store: self.store, state, stored_at, verified_at });
+    /// What happened to the missing replica.
+    pub fn event(&self) -> Event {
+        Event::FoundAgain { verified: self.verified }
     }
 }
 
@@ -115,12 +112,8 @@ impl Maintenance {
             .write(move |tx| {
                 let mut count = 0;
                 for back in &found {
-                    let Some(mut file) = tx.file(back.file.id)? else { continue };
-                    if file.state(back.store) == Some(ReplicaState::Missing) {
-                        back.apply(&mut file, tx.now());
-                        tx.put_file(&file)?;
-                        count += 1;
-                    }
+                    let brought = tx.apply(back.file.id, back.store, back.event())?;
+                    count += u64::from(brought.is_some());
                 }
                 Ok(count)
             })

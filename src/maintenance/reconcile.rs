@@ -7,7 +7,7 @@ use futures_util::{StreamExt, stream};
 
 use crate::api::ReconcileReport;
 use crate::catalogue::CatalogueError;
-use crate::domain::{ReplicaState, StoreId};
+use crate::domain::{Event, StoreId};
 use crate::stores::{Backend, Listed, StoreError};
 
 use super::sweep::unavailable;
@@ -111,7 +111,7 @@ impl Maintenance {
             let mut looks = stream::iter(looks).buffer_unordered(AT_ONCE);
             while let Some(look) = looks.next().await {
                 let (file, absent) = look.map_err(unavailable)?;
-                if absent && self.transfer.mark(file, store, ReplicaState::Missing).await? {
+                if absent && self.transfer.mark(file, store, Event::FoundMissing).await? {
                     report.missing += 1;
                 }
             }

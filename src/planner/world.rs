@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::domain::{Checksum, Timestamp, Topology};
-use crate::domain::{File, Link, Replica, ReplicaState, ScopeId, Store, StoreId};
+use crate::domain::{Event, File, Link, ScopeId, Store, StoreId};
 
 use super::plan::Move;
 
@@ -78,21 +78,15 @@ impl<'a> World<'a> {
     }
 
     pub(super) fn leave(&self, file: &mut File, store: StoreId) {
-        if self.deferred.contains(&store) {
-            file.set_state(store, ReplicaState::Deleting);
-        } else {
-            file.drop_replica(store);
+        file.apply(store, Event::GivenUp { run: self.run }, self.now);
+        if !self.deferred.contains(&store) {
+            file.apply(store, Event::Erased, self.now);
         }
-        file.depart(self.run, store);
     }
 
     pub(super) fn arrive(&self, file: &mut File, store: StoreId) {
-        file.put_replica(Replica {
-            store,
-            state: ReplicaState::Present,
-            stored_at: self.now,
-            verified_at: self.proves_writes(store).then_some(self.now),
-        });
+        file.apply(store, Event::Announced, self.now);
+        file.apply(store, Event::Copied { verified: self.proves_writes(store) }, self.now);
     }
 
     /// The file as it will be once it was copied into `store`.

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use super::download::finding;
 use super::{KeyGuard, OpenStore, Transfer};
 use crate::catalogue::{CatalogueError, Promise, Reservation, Tx};
-use crate::domain::{Digest, File, FileId, Replica, ReplicaState, ScopeId, StoreId};
+use crate::domain::{Digest, Event, File, FileId, Replica, ReplicaState, ScopeId, StoreId};
 use crate::planner;
 use crate::stores::{Body, ByteStream, StoreError};
 
@@ -124,15 +125,8 @@ impl Transfer {
         self.catalogue
             .write(move |tx| {
                 for (intent, previous) in &granted {
-                    let Some(mut file) = tx.file(intent.file)? else { continue };
-                    if file.state(intent.to) != Some(ReplicaState::Writing) {
-                        continue;
-                    }
-                    match previous {
-                        Some(replica) => file.put_replica(*replica),
-                        None => file.drop_replica(intent.to),
-                    }
-                    tx.put_file(&file)?;
+                    let withdrawn = Event::Withdrawn { replaced: *previous };
+                    tx.apply(intent.file, intent.to, withdrawn)?;
                 }
                 Ok(())
             })
@@ -209,15 +203,10 @@ impl Transfer {
         let store = self.stores.name(source);
         tracing::warn!(store, digest = %file.digest, %error, "a source of a copy failed");
         self.stores.report(source, &error);
-        let state = match &error {
-            StoreError::Mismatch(_) => Some(ReplicaState::Corrupt),
-            StoreError::NotFound => Some(ReplicaState::Missing),
-            _ => None,
-        };
-        if let Some(state) = state
+        if let Some(found) = finding(&error)
             && self.stores.look(source).await.is_available()
         {
-            self.mark(file.id, source, state).await.map_err(SourceOrTarget::Catalogue)?;
+            self.mark(file.id, source, found).await.map_err(SourceOrTarget::Catalogue)?;
         }
         Err(SourceOrTarget::Source(error))
     }
@@ -226,18 +215,9 @@ impl Transfer {
         let intent = *intent;
         self.catalogue
             .write(move |tx| {
-                let Some(mut file) = tx.file(intent.file)? else { return Ok(()) };
                 // Under the key nobody else changes a `writing` row.
-                if file.state(intent.to) == Some(ReplicaState::Writing) {
-                    let now = tx.now();
-                    file.put_replica(Replica {
-                        store: intent.to,
-                        state: ReplicaState::Present,
-                        stored_at: now,
-                        verified_at: verified.then_some(now),
-                    });
+                if tx.apply(intent.file, intent.to, Event::Copied { verified })?.is_some() {
                     tx.disown(intent.to, &intent.digest)?;
-                    tx.put_file(&file)?;
                 }
                 Ok(())
             })
@@ -262,21 +242,11 @@ impl Transfer {
             CopyError::NoSource { .. } | CopyError::Catalogue(_) => false,
         };
         self.doubt(intent.to, intent.file, doubtful);
-        let previous = granted.previous;
-        self.catalogue
-            .write(move |tx| {
-                let Some(mut file) = tx.file(intent.file)? else { return Ok(()) };
-                if file.state(intent.to) != Some(ReplicaState::Writing) {
-                    return Ok(());
-                }
-                match previous {
-                    _ if doubtful => file.set_state(intent.to, ReplicaState::Deleting),
-                    Some(replica) => file.put_replica(replica),
-                    None => file.drop_replica(intent.to),
-                }
-                tx.put_file(&file)
-            })
-            .await
+        let ended = match granted.previous {
+            _ if doubtful => Event::Interrupted,
+            replaced => Event::Withdrawn { replaced },
+        };
+        self.catalogue.write(move |tx| tx.apply(intent.file, intent.to, ended).map(drop)).await
     }
 }
 
@@ -308,22 +278,13 @@ fn record(
     if link.is_none_or(|l| l.policy.read_only) {
         return Ok(Err(IntentError::LinkChanged));
     }
-    let Some(mut file) = tx.file(intent.file)?.filter(|f| f.member(intent.via).is_some()) else {
+    let Some(file) = tx.file(intent.file)?.filter(|f| f.member(intent.via).is_some()) else {
         return Ok(Err(IntentError::NotInScope));
     };
     let previous = file.replica(intent.to).copied();
-    let free =
-        previous.is_none_or(|r| matches!(r.state, ReplicaState::Missing | ReplicaState::Corrupt));
-    if !free {
+    if tx.apply(intent.file, intent.to, Event::Announced)?.is_none() {
         return Ok(Err(IntentError::Occupied));
     }
-    file.put_replica(Replica {
-        store: intent.to,
-        state: ReplicaState::Writing,
-        stored_at: tx.now(),
-        verified_at: None,
-    });
     tx.consume(promise);
-    tx.put_file(&file)?;
     Ok(Ok(Granted { intent, previous }))
 }

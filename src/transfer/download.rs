@@ -10,7 +10,7 @@ use futures_util::{Stream, StreamExt};
 
 use super::{OpenStore, ProxiedRead, Transfer};
 use crate::catalogue::{Catalogue, CatalogueError};
-use crate::domain::{Digest, File, FileId, ReplicaState, ScopeId, ServeMode, StoreId, StoreName};
+use crate::domain::{Digest, Event, File, FileId, ScopeId, ServeMode, StoreId, StoreName};
 use crate::planner;
 use crate::stores::{ByteStream, PresignOptions, StoreError};
 
@@ -236,18 +236,10 @@ impl Transfer {
         let store = self.stores.name(open.id);
         tracing::warn!(store, digest = %file.digest, %error, "a replica did not serve");
         self.stores.report(open.id, error);
-        let state = match error {
-            StoreError::NotFound => ReplicaState::Missing,
-            StoreError::Mismatch(_) => ReplicaState::Corrupt,
-            StoreError::Failed(_)
-            | StoreError::Full(_)
-            | StoreError::Source(_)
-            | StoreError::Archived
-            | StoreError::Unavailable(_) => return Ok(()),
-        };
+        let Some(found) = finding(error) else { return Ok(()) };
         // Absence counts only while the marker can be read (SPEC 2).
         if self.stores.look(open.id).await.is_available() {
-            self.mark(file.id, open.id, state).await?;
+            self.mark(file.id, open.id, found).await?;
         }
         Ok(())
     }
@@ -274,6 +266,19 @@ impl Transfer {
             tracing::error!(store, digest = %file.digest, %error, "a replica could not be marked");
         }
         Err(verdict)
+    }
+}
+
+/// What an error of a read proves about the replica.
+pub(super) fn finding(error: &StoreError) -> Option<Event> {
+    match error {
+        StoreError::NotFound => Some(Event::FoundMissing),
+        StoreError::Mismatch(_) => Some(Event::FoundCorrupt),
+        StoreError::Failed(_)
+        | StoreError::Full(_)
+        | StoreError::Source(_)
+        | StoreError::Archived
+        | StoreError::Unavailable(_) => None,
     }
 }
 
@@ -326,15 +331,8 @@ impl<S> VerifiedBody<S> {
         let (digest, name) = (self.digest, catalogue.settings().topology.store_name(store));
         tracing::error!(store = name, %digest, "a proxied body has another digest");
         tokio::spawn(async move {
-            let marked = catalogue
-                .write(move |tx| {
-                    if let Some(mut f) = tx.file(file)?.filter(|f| f.is_present(store)) {
-                        f.set_state(store, ReplicaState::Corrupt);
-                        tx.put_file(&f)?;
-                    }
-                    Ok::<_, CatalogueError>(())
-                })
-                .await;
+            let marked =
+                catalogue.write(move |tx| tx.apply(file, store, Event::FoundCorrupt)).await;
             if let Err(error) = marked {
                 tracing::error!(store = name, %digest, %error, "a corrupt replica could not be marked");
             }

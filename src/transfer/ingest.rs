@@ -8,7 +8,7 @@ use super::staging::{self, Room, Spool, StagedBody, StagingPlace};
 use super::upload::{Committed, UploadError, UploadRequest};
 use super::{OpenStore, Transfer};
 use crate::catalogue::{Promise, Snapshot, Tx};
-use crate::domain::{Digest, File, Replica, ReplicaState, StoreId, Timestamp};
+use crate::domain::{Digest, Event, File, ReplicaState, StoreId};
 use crate::stores::{ByteStream, StoreError};
 
 /// An upload that was let in: room is promised, in the catalogue and for a large body on the disk, and the
@@ -253,14 +253,9 @@ impl Transfer {
             .write(move |tx| {
                 let store_name = precheck(tx, &request, store)?;
                 let mut file = tx.file_or_new(digest, size)?;
-                let now = tx.now();
-                match written {
-                    _ if file.is_present(store) => {}
-                    None if file.replica(store).is_some() => {
-                        file.set_state(store, ReplicaState::Present);
-                    }
-                    verified => file.put_replica(present(store, now, verified == Some(true))),
-                }
+                let there = written.map_or(Event::Reused, |verified| Event::Uploaded { verified });
+                // A replica that is present already stays as it is.
+                file.apply(store, there, tx.now());
                 if let Some(promise) = &promise {
                     tx.consume(promise);
                 }
@@ -276,15 +271,6 @@ impl Transfer {
                 })
             })
             .await
-    }
-}
-
-fn present(store: StoreId, now: Timestamp, verified: bool) -> Replica {
-    Replica {
-        store,
-        state: ReplicaState::Present,
-        stored_at: now,
-        verified_at: verified.then_some(now),
     }
 }
 

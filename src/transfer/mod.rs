@@ -108,22 +108,12 @@ impl Transfer {
         &self,
         file: FileId,
         store: StoreId,
-        state: crate::domain::ReplicaState,
+        found: crate::domain::Event,
     ) -> Result<bool, CatalogueError> {
-        let marked = self
-            .catalogue
-            .write(move |tx| {
-                let Some(mut file) = tx.file(file)? else { return Ok(None) };
-                if !file.is_present(store) {
-                    return Ok(None);
-                }
-                file.set_state(store, state);
-                tx.put_file(&file)?;
-                Ok::<_, CatalogueError>(Some(file.digest))
-            })
-            .await?;
-        if let Some(digest) = marked {
-            tracing::warn!(store = self.stores.name(store), %digest, ?state, "a replica was marked");
+        let marked = self.catalogue.write(move |tx| tx.apply(file, store, found)).await?;
+        if let Some(file) = &marked {
+            let (state, store) = (file.state(store), self.stores.name(store));
+            tracing::warn!(store, digest = %file.digest, ?state, "a replica was marked");
         }
         Ok(marked.is_some())
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Transfer;
 use crate::catalogue::{CatalogueError, UrlHorizon};
-use crate::domain::{Diagnosis, FileId, ReplicaState, StoreId, Timestamp};
+use crate::domain::{Diagnosis, Event, FileId, ReplicaState, StoreId, Timestamp};
 use crate::stores::StoreError;
 
 /// What became of a deletion.
@@ -59,17 +59,7 @@ impl Transfer {
             self.stores.report(store, &error);
             return Ok(Reaped::Failed(error.into()));
         }
-        self.catalogue
-            .write(move |tx| {
-                if let Some(mut row) = tx.file(file)?
-                    && row.state(store) == Some(ReplicaState::Deleting)
-                {
-                    row.drop_replica(store);
-                    tx.put_file(&row)?;
-                }
-                Ok::<_, CatalogueError>(())
-            })
-            .await?;
+        self.catalogue.write(move |tx| tx.apply(file, store, Event::Erased)).await?;
         self.doubt(store, file, false);
         drop(key);
         Ok(Reaped::Gone)
@@ -181,10 +171,7 @@ impl Transfer {
             self.catalogue
                 .write(move |tx| {
                     for file in &page {
-                        if let Some(mut row) = tx.file(file.id)? {
-                            row.set_state(store, ReplicaState::Deleting);
-                            tx.put_file(&row)?;
-                        }
+                        tx.apply(file.id, store, Event::Interrupted)?;
                     }
                     Ok::<_, CatalogueError>(())
                 })

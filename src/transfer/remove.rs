@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Reaped, Transfer};
 use crate::catalogue::CatalogueError;
-use crate::domain::{Diagnosis, FileId, ReplicaState, StoreId, StoreProblem, Timestamp};
+use crate::domain::{Diagnosis, Event, FileId, StoreId, StoreProblem, Timestamp};
 use crate::planner::{self, World};
 use crate::stores::StoreError;
 
@@ -68,9 +68,10 @@ impl Transfer {
                 if pinned(store, file) {
                     return Err(Kept::InUse);
                 }
-                let Some(mut row) = tx.file(file)? else { return Err(Kept::Changed) };
-                if !matches!(row.state(store), Some(ReplicaState::Present | ReplicaState::Corrupt))
-                {
+                let Some(row) = tx.file(file)? else { return Err(Kept::Changed) };
+                // The rule takes for granted that there is something to remove.
+                let given_up = Event::GivenUp { run: removal.run };
+                if !given_up.happens_to(row.state(store)) {
                     return Err(Kept::Changed);
                 }
                 let world = World {
@@ -84,9 +85,7 @@ impl Transfer {
                 planner::removable(&world, &row, store, &|s| confirmed.contains(&s)).map_err(
                     |pins| Kept::Pinned(pins.iter().map(|p| p.text(tx.topology())).collect()),
                 )?;
-                row.set_state(store, ReplicaState::Deleting);
-                row.depart(removal.run, store);
-                tx.put_file(&row)?;
+                tx.apply(file, store, given_up)?;
                 Ok(())
             })
             .await?;
@@ -133,21 +132,17 @@ impl Transfer {
         let stores = self
             .catalogue
             .write(move |tx| {
-                let Some(mut row) = tx.file(file)?.filter(|f| f.members.is_empty()) else {
+                let Some(row) = tx.file(file)?.filter(|f| f.members.is_empty()) else {
                     return Ok::<_, CatalogueError>(None);
                 };
                 if row.replicas.iter().any(|r| pinned(r.store, file)) {
                     return Ok(None);
                 }
-                // A missing replica has no bytes to wait for.
-                row.replicas.retain(|r| r.state != ReplicaState::Missing);
-                for replica in &mut row.replicas {
-                    if replica.state != ReplicaState::Writing {
-                        replica.state = ReplicaState::Deleting;
-                    }
+                for replica in &row.replicas {
+                    tx.apply(file, replica.store, Event::of_orphan(replica.state))?;
                 }
-                tx.put_file(&row)?;
-                Ok(Some(row.replicas.iter().map(|r| r.store).collect::<Vec<_>>()))
+                let left = tx.file(file)?.map(|row| row.replicas).unwrap_or_default();
+                Ok(Some(left.iter().map(|r| r.store).collect::<Vec<_>>()))
             })
             .await?;
         let Some(stores) = stores else { return Ok(false) };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use hayloft::api::{Outcome, Run};
-use hayloft::domain::{Digest, Policy, ReplicaState};
+use hayloft::domain::{Digest, Event, Policy};
 use hayloft::stores::{Backend, LocalStore};
 
 use crate::house::{
@@ -135,14 +135,14 @@ async fn a_file_that_is_missing_in_a_store_is_reported_and_healed_where_there_is
     let report = house.maintenance.verify(false, false).await.expect("verify");
     assert_eq!((report.missing.len(), report.lost.len()), (1, 0));
     let id = house.file(files[0]).expect("file").id;
-    house.transfer.mark(id, far.id, ReplicaState::Missing).await.expect("marked");
+    house.transfer.mark(id, far.id, Event::FoundMissing).await.expect("marked");
     let run = house.vacuum().await;
     is_complete(&run);
     assert_eq!((counts(&run)[0], places(&house, &files)), (1, vec!["far near".into(); 2]));
     for shelf in [near, far] {
         shelf.memory.delete(&files[1]).await.expect("lost everywhere");
         let id = house.file(files[1]).expect("file").id;
-        house.transfer.mark(id, shelf.id, ReplicaState::Missing).await.expect("marked");
+        house.transfer.mark(id, shelf.id, Event::FoundMissing).await.expect("marked");
     }
     let run = house.vacuum().await;
     assert_eq!(run.outcome, Outcome::Incomplete);

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use hayloft::catalogue::{Catalogue, CatalogueError, Options};
 use hayloft::domain::{
-    BackendConfig, Digest, FilePath, LocalConfig, Policy, Replica, ReplicaState, Store, StoreName,
+    BackendConfig, Digest, Event, FilePath, LocalConfig, Policy, Replica, ReplicaState, Store,
+    StoreName,
 };
 use hayloft::transfer::{Condition, Declared, UploadError, UploadRequest};
 
@@ -140,7 +141,7 @@ async fn the_bytes_of_a_deferred_delete_leave_no_room_for_an_upload_until_they_a
 async fn the_bytes_of_a_corrupt_replica_leave_no_room_for_an_upload() {
     let (house, file) = nearly_full().await;
     let id = house.file(file).expect("the file").id;
-    let marked = house.transfer.mark(id, house.shelf("local").id, ReplicaState::Corrupt).await;
+    let marked = house.transfer.mark(id, house.shelf("local").id, Event::FoundCorrupt).await;
     assert!(marked.expect("marked"));
     assert_room(&house, 40).await;
 }
@@ -150,7 +151,7 @@ async fn a_missing_replica_takes_no_room() {
     let (house, file) = nearly_full().await;
     let id = house.file(file).expect("the file").id;
     let local = house.shelf("local");
-    let marked = house.transfer.mark(id, local.id, ReplicaState::Missing).await;
+    let marked = house.transfer.mark(id, local.id, Event::FoundMissing).await;
     assert!(marked.expect("marked"));
     hayloft::stores::Backend::delete(&local.memory, &file).await.expect("deleted");
     assert_room(&house, 100).await;

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use hayloft::domain::{Digest, Policy, ReplicaState};
+use hayloft::domain::{Digest, Event, Policy};
 use hayloft::stores::{Backend, LocalStore, StoreError};
 
 use crate::conformance::{get, marker, put};
@@ -184,7 +184,7 @@ async fn a_store_that_fails_in_the_midst_of_a_recheck_is_asked_no_further() {
     for n in 0..40 {
         let digest = house.put("s", &format!("f{n}"), 10).await;
         let (file, store) = (house.file(digest).expect("file").id, house.shelf("local").id);
-        house.transfer.mark(file, store, ReplicaState::Missing).await.expect("marked");
+        house.transfer.mark(file, store, Event::FoundMissing).await.expect("marked");
     }
     let faulty = &house.shelf("local").faulty;
     let before = faulty.calls(Operation::Stat);
@@ -204,7 +204,7 @@ async fn a_plan_reads_no_replica_that_came_back() {
     let digest = house.put("s", "x", 10).await;
     is_complete(&house.vacuum().await);
     let (file, far) = (house.file(digest).expect("file").id, house.shelf("far").clone());
-    house.transfer.mark(file, far.id, ReplicaState::Missing).await.expect("marked");
+    house.transfer.mark(file, far.id, Event::FoundMissing).await.expect("marked");
     let before = far.faulty.calls(Operation::Get);
     let plan = house.dry().await;
     assert_eq!(plan.moves, Some(Vec::new()), "it is back, so there is nothing to copy");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hayloft::api::{Outcome, Run};
-use hayloft::domain::{Policy, ReplicaState};
+use hayloft::domain::{Event, Policy};
 
 use crate::house::{
     HOUR, House, body, causes, drain, drain_into, is_complete, limit, populate, sorted,
@@ -29,7 +29,7 @@ async fn item_11_populate_reaches_a_write_only_store_and_a_file_without_source_i
     let (a, b) = (house.put("s", "a", 10).await, house.put("s", "b", 20).await);
     let id = house.file(b).expect("file").id;
     let local = house.shelf("local").id;
-    house.transfer.mark(id, local, ReplicaState::Corrupt).await.expect("marked");
+    house.transfer.mark(id, local, Event::FoundCorrupt).await.expect("marked");
     let run = house.vacuum().await;
     assert_eq!(run.outcome, Outcome::Incomplete);
     assert_eq!(files(&run), (1, 0, 0, 0));
@@ -190,7 +190,7 @@ async fn item_19_draining_a_write_only_store_reads_nothing() {
     is_complete(&house.vacuum().await);
     let id = house.file(b).expect("file").id;
     let local = house.shelf("local").id;
-    house.transfer.mark(id, local, ReplicaState::Corrupt).await.expect("marked");
+    house.transfer.mark(id, local, Event::FoundCorrupt).await.expect("marked");
     house.link("s", "cold", None, Policy { write_only: true, ..drain() }).await;
     let run = house.vacuum().await;
     assert_eq!(run.outcome, Outcome::Incomplete);

@@ -321,6 +321,19 @@ fn nothing_is_left_undone_and_only_the_clock_reads_the_clock() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Rows are set by what makes them up; all others let an event happen (see `domain::replica`).
+#[test]
+fn the_state_of_a_replica_changes_through_the_table_of_its_life_only() {
+    let set = ["put_replica(", "put_file(", ".state = ReplicaState", "replicas.retain("];
+    let sets = |source: &Source| set.iter().any(|way| source.code.contains(way));
+    let at_home = ["domain/file.rs", "domain/replica.rs", "catalogue/tx_files.rs"];
+    let elsewhere = sources().into_iter().filter(|source| {
+        !at_home.contains(&source.path.as_str()) && !source.path.ends_with("tests.rs")
+    });
+    let wrong: Vec<_> = elsewhere.filter(sets).map(|source| source.path).collect();
+    assert!(wrong.is_empty(), "{wrong:?}");
+}
+
 #[test]
 fn commands_and_options_are_named_in_one_room() {
     let mut wrong = Vec::new();

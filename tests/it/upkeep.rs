@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hayloft::api::{Outcome, Run, VerifyFinding};
-use hayloft::domain::{Policy, ReplicaState};
+use hayloft::domain::{Event, Policy, ReplicaState};
 use hayloft::maintenance::{ControlError, StartError, SweepError};
 use hayloft::stores::{Backend, Marker};
 
@@ -176,7 +176,7 @@ async fn a_missing_replica_is_present_again_only_after_its_bytes_were_seen() {
     let far = house.shelf("far");
     for digest in [a, b] {
         let id = house.file(digest).expect("file").id;
-        house.transfer.mark(id, far.id, ReplicaState::Missing).await.expect("marked");
+        house.transfer.mark(id, far.id, Event::FoundMissing).await.expect("marked");
     }
     far.memory.plant(&b, vec![1; 10].into());
     let dry = house.dry().await;

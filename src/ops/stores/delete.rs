@@ -14,8 +14,8 @@ use crate::api::{Count, StoreDeleted};
 use crate::app::App;
 use crate::catalogue::{Counter, Tx};
 use crate::domain::{
-    ByteSize, Change as SettingChange, File, FileId, Link, LinkSetting, Remedy, ReplicaState,
-    ScopeName, Store, StoreId, StoreName, Target, Topology,
+    ByteSize, Change as SettingChange, Event, File, FileId, Link, LinkSetting, Remedy,
+    ReplicaState, ScopeName, Store, StoreId, StoreName, Target, Topology,
 };
 use crate::stores::Marker;
 use crate::transfer::marker_of;
@@ -251,7 +251,7 @@ async fn drop_missing(app: &App, store: &Store) -> Result<(), OpError> {
 fn drop_rows(tx: &mut Tx<'_>, store: StoreId, files: &[FileId]) -> Result<u64, OpError> {
     let mut kept = 0;
     for id in files {
-        let Some(mut file) = tx.file(*id)? else { continue };
+        let Some(file) = tx.file(*id)? else { continue };
         if file.state(store) != Some(ReplicaState::Missing) {
             continue;
         }
@@ -259,8 +259,7 @@ fn drop_rows(tx: &mut Tx<'_>, store: StoreId, files: &[FileId]) -> Result<u64, O
             r.store != store && r.state == ReplicaState::Present && r.verified_at.is_some()
         });
         if twin || file.members.is_empty() {
-            file.drop_replica(store);
-            tx.put_file(&file)?;
+            tx.apply(*id, store, Event::Forgotten)?;
         } else {
             kept += 1;
         }
@@ -346,9 +345,8 @@ fn forget_some(
     let files = tx.some_files_of_store(store.id, BATCH)?;
     let mut part = nothing_lost(&store.name);
     add_lost(&mut part, &files, tx.topology(), store.id);
-    for mut file in files.iter().cloned() {
-        file.drop_replica(store.id);
-        tx.put_file(&file)?;
+    for file in &files {
+        tx.apply(file.id, store.id, Event::StoreForgotten)?;
     }
     if files.len() == BATCH {
         return Ok(Forgotten::More(part));

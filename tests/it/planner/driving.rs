@@ -70,7 +70,12 @@ fn a_failed_move_is_not_tried_again_in_its_run_and_counts_as_one_class() {
         for (result, step) in results.iter_mut().zip(&batch.moves) {
             // The first file is done, so that there is a second pass.
             if step.file.0 > 1 {
-                model.files.get_mut(&step.file).expect("a file").drop_replica(StoreId(2));
+                model
+                    .files
+                    .get_mut(&step.file)
+                    .expect("a file")
+                    .replicas
+                    .retain(|r| r.store != StoreId(2));
                 *result = MoveResult::Failed { store: None, cause: "refused".to_owned() };
             }
         }
@@ -118,7 +123,7 @@ fn uploads_during_a_run_do_not_keep_it_going() {
         let results = model.execute(batch);
         let mut file: File = model.files.values().next().expect("a file").clone();
         file.id = FileId(model.files.len() as u64 + 1);
-        file.drop_replica(StoreId(2));
+        file.replicas.retain(|r| r.store != StoreId(2));
         model.files.insert(file.id, file);
         results
     });
@@ -202,7 +207,7 @@ fn files_whose_move_failed_are_a_reason_of_an_excess() {
         for (result, step) in results.iter_mut().zip(&batch.moves).filter(|(_, m)| m.file.0 > 1) {
             let mut file = model.files[&step.file].clone();
             let copy = *file.replica(StoreId(2)).expect("the copy");
-            file.drop_replica(copy.store);
+            file.replicas.retain(|r| r.store != copy.store);
             file.put_replica(hayloft::domain::Replica { store: StoreId(1), ..copy });
             file.departed = None;
             model.files.insert(file.id, file);

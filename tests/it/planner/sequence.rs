@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use hayloft::domain::{
-    Digest, File, FileId, Link, Replica, ReplicaState, ScopeId, StoreId, Timestamp,
+    Digest, Event, File, FileId, Link, Replica, ReplicaState, ScopeId, StoreId, Timestamp,
 };
 use hayloft::planner::{Batch, Driver, MoveResult, download_order, upload_order};
 
@@ -166,11 +166,8 @@ fn read(model: &mut Model, dice: &mut Dice<'_>) {
 fn damage(model: &mut Model, dice: &mut Dice<'_>) {
     let store = any_store(model, dice);
     let Some(id) = any_file(model, dice) else { return };
-    let state = if dice.chance(50) { ReplicaState::Missing } else { ReplicaState::Corrupt };
-    let file = model.files.get_mut(&id).expect("a file");
-    if file.is_present(store) {
-        file.set_state(store, state);
-    }
+    let found = if dice.chance(50) { Event::FoundMissing } else { Event::FoundCorrupt };
+    model.files.get_mut(&id).expect("a file").apply(store, found, model.now);
 }
 
 fn limit(model: &mut Model, dice: &mut Dice<'_>) {
