@@ -12,7 +12,7 @@ use tracing::Instrument;
 use crate::api::Count;
 use crate::catalogue::{CatalogueError, Settings};
 use crate::domain::{Diagnosis, StoreId};
-use crate::planner::{Action, Batch, Move, MoveResult, Phase};
+use crate::planner::{Action, Batch, Checked, Move, MoveResult, Phase};
 use crate::stores::StoreError;
 use crate::transfer::{CopyError, Granted, Intent, Kept, Reaped, Removal, Transfer};
 
@@ -99,9 +99,10 @@ impl Executor {
     /// was to end are skipped.
     pub async fn execute(
         self: &Arc<Self>,
-        batch: &Batch,
+        checked: &Checked,
         scene: &Scene,
     ) -> Result<Vec<MoveResult>, CatalogueError> {
+        let batch = checked.batch();
         let mut flight = Flight::new(batch.moves.len());
         let copied = self.copies(batch, scene, &mut flight).await;
         // Nothing is dropped half way, whatever happened.
@@ -397,7 +398,7 @@ impl Executor {
         if let Some(store) = store {
             self.note_failure(store, settings);
         }
-        MoveResult::Failed { store, cause }
+        MoveResult::Failed { store, cause: cause.into() }
     }
 
     fn note_failure(&self, store: StoreId, settings: &Settings) {
@@ -413,7 +414,7 @@ impl Executor {
         {
             self.skipped(store, settings, &cause);
         }
-        MoveResult::Failed { store, cause }
+        MoveResult::Failed { store, cause: cause.into() }
     }
 
     fn skipped(&self, store: StoreId, settings: &Settings, why: &str) {

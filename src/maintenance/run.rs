@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use crate::api::{Count, Outcome, Run, RunError};
 use crate::catalogue::CatalogueError;
 use crate::domain::{StoreId, Timestamp, Topology, plural};
-use crate::planner::{self, Batch, Driver, ErrorClass, Position, Report, Retained};
+use crate::planner::{self, Batch, Checked, Driver, ErrorClass, Position, Refused, Report, Retained};
 use crate::transfer::HealthState;
 
 use super::executor::Executor;
@@ -185,10 +185,21 @@ impl Maintenance {
             }
             let (returned, batch) = self.plan(driver, &scene).await?;
             driver = returned;
-            let Some(batch) = batch else { break true };
-            show(live, driver.position(), &scene.settings.topology, &batch);
-            let results = executor.execute(&batch, &scene).await?;
-            live.tally(&batch, &results, &scene.settings.topology);
+            let topology = &scene.settings.topology;
+            let results = match batch {
+                None => break true,
+                Some(Ok(checked)) => {
+                    let batch = checked.batch();
+                    show(live, driver.position(), topology, batch);
+                    let results = executor.execute(&checked, &scene).await?;
+                    live.tally(batch, &results, topology);
+                    results
+                }
+                Some(Err(refused)) => {
+                    tell(live, &refused);
+                    refused.results()
+                }
+            };
             driver.executed(&results);
         };
         let report = driver.finish(&self.catalogue().settings().topology);
@@ -223,10 +234,12 @@ impl Maintenance {
         &self,
         mut driver: Driver,
         scene: &Scene,
-    ) -> Result<(Driver, Option<Batch>), CatalogueError> {
+    ) -> Result<(Driver, Option<Result<Checked, Refused>>), CatalogueError> {
         let (catalogue, scene) = (Arc::clone(self.catalogue()), scene.clone());
         blocking(move || {
-            let batch = driver.next(&View::take(&catalogue)?, &scene.world())?;
+            let (view, world) = (View::take(&catalogue)?, scene.world());
+            let batch = driver.next(&view, &world)?;
+            let batch = batch.map(|batch| planner::admit(batch, &view, &world)).transpose()?;
             Ok((driver, batch))
         })
         .await
@@ -248,6 +261,12 @@ fn show(live: &Live, at: Position, topology: &Topology, batch: &Batch) {
     let mut ahead = Count::default();
     batch.moves.iter().for_each(|step| ahead.add(step.size));
     live.expect(ahead);
+}
+
+fn tell(live: &Live, refused: &Refused) {
+    for (step, violation) in &refused.broken {
+        tracing::error!(run = live.id, ?step, %violation, "a plan breaks a rule and is not executed");
+    }
 }
 
 /// Enters what the planner found unmet, and for whom replicas are kept.

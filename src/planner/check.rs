@@ -2,14 +2,16 @@
 
 use serde::Serialize;
 
-use super::plan::{Action, Batch, Move};
+use super::plan::{Action, Batch, Move, MoveResult};
+use super::report::Cause;
 use super::snapshot::Snapshot;
 use super::usage::Usage;
 use super::world::World;
 use crate::domain::{File, FileId, ReplicaState, ScopeId, StoreId};
 
 /// A rule that a move breaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
 pub enum Violation {
     #[error("the file is gone")]
     NoFile,
@@ -39,6 +41,47 @@ pub enum Violation {
     LostFile,
     #[error("a copy goes into a store that the batch empties")]
     EntersEmptied,
+}
+
+/// A batch in which no move breaks a rule: the only one that may be executed.
+#[derive(Debug)]
+pub struct Checked(Batch);
+
+impl Checked {
+    pub fn batch(&self) -> &Batch {
+        &self.0
+    }
+}
+
+/// A batch of which nothing may be done, since some of its moves break rules: the planner has a
+/// defect, and its other moves deserve no trust either.
+#[derive(Debug)]
+pub struct Refused {
+    pub batch: Batch,
+    /// Never empty.
+    pub broken: Vec<(Move, Violation)>,
+}
+
+impl Refused {
+    /// What became of the moves: each failed, by the first rule that was broken.
+    pub fn results(&self) -> Vec<MoveResult> {
+        let refused = |(_, violation): &(Move, Violation)| MoveResult::Failed {
+            store: None,
+            cause: Cause::Refused { violation: *violation },
+        };
+        let result = self.broken.first().map_or(MoveResult::Skipped, refused);
+        vec![result; self.batch.moves.len()]
+    }
+}
+
+/// What stands before the executor. `snapshot` and `world` are those that the batch was planned with.
+pub fn admit<S: Snapshot>(
+    batch: Batch,
+    snapshot: &S,
+    world: &World<'_>,
+) -> Result<Result<Checked, Refused>, S::Error> {
+    let broken = check(&batch, snapshot, world)?;
+    Ok(if broken.is_empty() { Ok(Checked(batch)) } else { Err(Refused { batch, broken }) })
 }
 
 /// Simulates the batch from `snapshot` and returns every move that breaks a rule.

@@ -91,12 +91,12 @@ impl Ledger {
         counter.add(step.size);
     }
 
-    fn failure(&mut self, place: Place, text: &str, step: &Move) {
-        let mut cause = Cause::Failed { text: text.to_owned() };
+    fn failure(&mut self, place: Place, cause: &Cause, step: &Move) {
+        let mut cause = cause.clone();
         if self.failed.len() >= FAILURE_CLASSES
             && !self.failed.contains_key(&(place, cause.clone()))
         {
-            cause = Cause::Failed { text: "other failures, see the log".to_owned() };
+            cause = Cause::from("other failures, see the log");
         }
         enter(&mut self.failed, place, cause, Count::new(1, step.size), &[step.digest]);
     }

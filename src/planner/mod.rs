@@ -23,7 +23,7 @@ mod usage;
 mod world;
 
 pub use crate::domain::Count;
-pub use check::{Violation, check};
+pub use check::{Checked, Refused, Violation, admit, check};
 pub use clean_up::{clean_up, is_residual};
 pub use decide::{Decision, Note};
 pub use drain::drain;

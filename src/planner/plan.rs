@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::report::Cause;
 use crate::domain::{Digest, File, FileId, ScopeId, StoreId};
 
 /// The phases of a run that the planner knows (SPEC 7, phases 2 to 6).
@@ -206,6 +207,6 @@ pub enum MoveResult {
     /// must not differ from file to file.
     Failed {
         store: Option<StoreId>,
-        cause: String,
+        cause: Cause,
     },
 }

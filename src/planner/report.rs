@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::check::Violation;
 use super::plan::Phase;
 use super::removal::Pin;
 use crate::domain::Count;
@@ -75,6 +76,20 @@ pub enum Cause {
     StillOver(Over),
     /// The executor tried and failed.
     Failed { text: String },
+    /// Nothing of the batch was done, since a move in it breaks a rule.
+    Refused { violation: Violation },
+}
+
+impl From<String> for Cause {
+    fn from(text: String) -> Self {
+        Self::Failed { text }
+    }
+}
+
+impl From<&str> for Cause {
+    fn from(text: &str) -> Self {
+        Self::from(text.to_owned())
+    }
 }
 
 /// Why a store or link is still over its limit.
@@ -235,6 +250,10 @@ impl Cause {
                 .to_owned(),
             Self::StillOver(over) => over.to_string(),
             Self::Failed { text } => text.clone(),
+            Self::Refused { violation } => format!(
+                "nothing of this was done, since the plan breaks a rule ({violation}): a defect of \
+                 this program, please report it"
+            ),
         }
     }
 }

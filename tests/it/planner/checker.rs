@@ -1,7 +1,9 @@
 //! What no move may do, one by one, as the second opinion on a batch sees it.
 
 use hayloft::domain::{File, FileId, ScopeId, StoreId};
-use hayloft::planner::{Action, Batch, Move, Phase, Reason, Violation, check};
+use hayloft::planner::{
+    Action, Batch, Cause, Move, MoveResult, Phase, Reason, Violation, admit, check,
+};
 
 use super::model::Model;
 use super::scenario::Scenario;
@@ -165,4 +167,20 @@ fn a_copy_back_into_a_store_that_the_file_left_in_this_run_is_seen() {
     assert_eq!(found(&model, vec![back.clone()]), [Violation::Returned]);
     model.run += 1;
     assert_eq!(found(&model, vec![back]), []);
+}
+
+#[test]
+fn of_a_batch_in_which_one_move_breaks_a_rule_nothing_is_done() {
+    let model = model("link a s; link a u; file f 6 in=a at=s; file g 6 in=a at=s");
+    let (f, g) = (&model.files[&FileId(1)], &model.files[&FileId(2)]);
+    let batch = |of_g| {
+        let moves = vec![step(&model, f, "copy s u"), step(&model, g, of_g)];
+        Batch { phase: Phase::Drain, scope: Some(A), store: S, moves }
+    };
+    let Ok(good) = admit(batch("copy s u"), &model, &model.world());
+    assert_eq!(good.expect("no rule is broken").batch(), &batch("copy s u"));
+    let Ok(bad) = admit(batch("remove s"), &model, &model.world());
+    let refused = bad.expect_err("a scope would lose its only replica");
+    let cause = Cause::Refused { violation: Violation::LostReader };
+    assert_eq!(refused.results(), vec![MoveResult::Failed { store: None, cause }; 2]);
 }

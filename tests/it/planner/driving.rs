@@ -76,7 +76,7 @@ fn a_failed_move_is_not_tried_again_in_its_run_and_counts_as_one_class() {
                     .expect("a file")
                     .replicas
                     .retain(|r| r.store != StoreId(2));
-                *result = MoveResult::Failed { store: None, cause: "refused".to_owned() };
+                *result = MoveResult::Failed { store: None, cause: "refused".into() };
             }
         }
         results
@@ -95,7 +95,7 @@ fn the_number_of_failure_texts_is_bounded() {
     let mut model = with_files(ONE_TO_POPULATE, 300);
     let report = drive(&mut model, |_, batch| {
         let fail =
-            |id: FileId| MoveResult::Failed { store: None, cause: format!("request {id:?}") };
+            |id: FileId| MoveResult::Failed { store: None, cause: format!("request {id:?}").into() };
         batch.moves.iter().map(|m| fail(m.file)).collect()
     });
     assert_eq!(report.errors.len(), 101);
@@ -167,7 +167,7 @@ fn a_store_that_fails_in_mid_run_is_no_target_from_then_on() {
             return model.execute(batch);
         }
         model.unavailable = BTreeSet::from([StoreId(2)]);
-        let failed = MoveResult::Failed { store: Some(StoreId(2)), cause: "gone".to_owned() };
+        let failed = MoveResult::Failed { store: Some(StoreId(2)), cause: "gone".into() };
         vec![failed; batch.moves.len()]
     });
     // The files of the first batch are moved by the second pass, to the other store.
@@ -211,7 +211,7 @@ fn files_whose_move_failed_are_a_reason_of_an_excess() {
             file.put_replica(hayloft::domain::Replica { store: StoreId(1), ..copy });
             file.departed = None;
             model.files.insert(file.id, file);
-            *result = MoveResult::Failed { store: None, cause: "refused".to_owned() };
+            *result = MoveResult::Failed { store: None, cause: "refused".into() };
         }
         results
     });
@@ -228,7 +228,7 @@ fn failures_of_the_last_pass_are_a_reason_of_an_excess_too() {
     let mut model =
         with_files("store local soft=0\nstore cold\nscope a\nlink a local up=1\nlink a cold", 3);
     let report = drive(&mut model, |_, batch| {
-        let failed = MoveResult::Failed { store: None, cause: "refused".to_owned() };
+        let failed = MoveResult::Failed { store: None, cause: "refused".into() };
         vec![failed; batch.moves.len()]
     });
     let excess = "still 30 B over the limit of 0 B: 3 files whose move failed";
@@ -247,7 +247,7 @@ fn a_run_ends_although_something_undoes_every_move() {
 fn a_run_with_thousands_of_failures_ends_with_its_pass() {
     let mut model = with_files(ONE_TO_POPULATE, 10_001);
     let report = drive(&mut model, |model, batch| {
-        let fail = || MoveResult::Failed { store: None, cause: "refused".to_owned() };
+        let fail = || MoveResult::Failed { store: None, cause: "refused".into() };
         let mut results: Vec<_> = batch.moves.iter().map(|_| fail()).collect();
         if batch.moves[0].file.0 == 1 {
             let first = Batch { moves: vec![batch.moves[0].clone()], ..batch.clone() };

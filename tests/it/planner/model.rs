@@ -87,7 +87,7 @@ impl Model {
         let world = self.world();
         let Some(before) = self.files.get(&step.file) else { return MoveResult::Skipped };
         if let Some(to) = step.to.filter(|to| self.failing.contains(to)) {
-            return MoveResult::Failed { store: Some(to), cause: "the disk is full".to_owned() };
+            return MoveResult::Failed { store: Some(to), cause: "the disk is full".into() };
         }
         let after = world.after(before, step);
         if let Some(from) = step.leaves() {

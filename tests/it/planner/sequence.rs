@@ -203,7 +203,7 @@ fn execute_some(model: &mut Model, batch: &Batch, dice: &mut Dice<'_>) -> Vec<Mo
     let mut results = Vec::new();
     for step in &batch.moves {
         let result = match dice.below(8) {
-            6 => MoveResult::Failed { store: step.to, cause: "refused".to_owned() },
+            6 => MoveResult::Failed { store: step.to, cause: "refused".into() },
             7 => MoveResult::Skipped,
             _ => {
                 let mirror = Mirror::new(model);
