@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::stores::StoreView;
 use super::vacuum::Run;
-use crate::domain::{Digest, ScopeName, StoreName, Timestamp};
+use crate::domain::{Digest, Remedy, ScopeName, StoreName, Timestamp};
 use crate::words::Phrase;
 
 #[derive(
@@ -117,9 +117,13 @@ pub enum Severity {
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Attention {
     pub severity: Severity,
-    pub what: String,
+    pub what: Phrase,
     /// The command to type; none when `what` names several.
     pub command: Option<String>,
+    /// The same as a value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schema(value_type = Option<Object>))]
+    pub remedy: Option<Remedy>,
 }
 
 /// `status`.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Count, Digest, Timestamp};
+use crate::domain::{Count, Digest, Remedy, Timestamp};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
@@ -77,6 +77,10 @@ pub struct RunError {
     pub scope: Option<String>,
     pub store: Option<String>,
     pub cause: String,
+    /// What mends it; none in runs of older versions, and where only time helps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schema(value_type = Option<Object>))]
+    pub remedy: Option<Remedy>,
     pub files: u64,
     pub bytes: u64,
     /// The first ten.
@@ -273,4 +277,27 @@ mod milliseconds {
 pub struct ChangePreview {
     pub before: Preview,
     pub after: Preview,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::RunError;
+    use crate::domain::Remedy;
+
+    #[test]
+    fn an_error_of_an_older_version_is_read_and_one_of_this_keeps_its_remedy() {
+        let old = json!({
+            "phase": "drain", "scope": "media", "store": "cold", "cause": "no room for it there",
+            "files": 2, "bytes": 20, "digests": [],
+        });
+        let mut error: RunError = serde_json::from_value(old.clone()).expect("is read");
+        assert_eq!((error.cause.as_str(), &error.remedy), ("no room for it there", &None));
+        assert_eq!(serde_json::to_value(&error).expect("JSON"), old);
+        error.remedy = Some(Remedy::Repair);
+        let kept = serde_json::to_value(&error).expect("JSON");
+        assert_eq!(kept["remedy"], json!({"action": "repair"}));
+        assert_eq!(serde_json::from_value::<RunError>(kept).expect("is read"), error);
+    }
 }

@@ -20,7 +20,7 @@ use crate::catalogue::{CatalogueError, Settings};
 use crate::domain::{
     Digest, Event, File, FileId, ReplicaState, ScopeId, StoreId, Timestamp, Topology,
 };
-use crate::planner::{Move, Overlay, Reason, Snapshot, plan_all};
+use crate::planner::{Move, Overlay, Reason, Snapshot, check_store, plan_all};
 
 use super::first::{UNREFERENCED, bidding_farewell, farewell_from};
 use super::gather::{Scene, View, blocking};
@@ -117,6 +117,7 @@ impl Maintenance {
             scope: None,
             store: Some(settings.topology.store_name(*store)),
             cause: problem.clone(),
+            remedy: check_store(*store, &settings.topology),
             files: 0,
             bytes: 0,
             digests: Vec::new(),
@@ -359,6 +360,7 @@ fn told(finding: Finding) -> RunError {
         scope: finding.scope,
         store: finding.store,
         cause: finding.cause.to_owned(),
+        remedy: finding.remedy,
         files: finding.count.files,
         bytes: finding.count.bytes,
         digests: finding.digests,

@@ -12,7 +12,7 @@ use tracing::Instrument;
 use crate::api::Count;
 use crate::catalogue::{CatalogueError, Settings};
 use crate::domain::{Diagnosis, StoreId};
-use crate::planner::{Action, Batch, Checked, Move, MoveResult, Phase};
+use crate::planner::{Action, Batch, Checked, Move, MoveResult, Phase, check_store};
 use crate::stores::StoreError;
 use crate::transfer::{CopyError, Granted, Intent, Kept, Reaped, Removal, Transfer};
 
@@ -339,6 +339,7 @@ impl Executor {
                     scope: None,
                     store: Some(&name()),
                     cause: &cause,
+                    remedy: None,
                 };
                 self.live.error(trouble, Count { files: 1, bytes: step.size }, &[step.digest]);
                 Ok(MoveResult::Done)
@@ -423,7 +424,9 @@ impl Executor {
         let cause = format!(
             "skipped for the rest of the run after {why}: run `hayloft store check {name}`"
         );
-        let trouble = Trouble { phase: "stores", scope: None, store: Some(&name), cause: &cause };
+        let remedy = check_store(store, &settings.topology);
+        let trouble =
+            Trouble { phase: "stores", scope: None, store: Some(&name), cause: &cause, remedy };
         self.live.error(trouble, Count::default(), &[]);
     }
 }

@@ -41,8 +41,13 @@ impl Maintenance {
             }
             if let Some(error) = failed {
                 let cause = format!("missing replicas were not all looked for: {error}");
-                let trouble =
-                    Trouble { phase: "finish", scope: None, store: Some(&name), cause: &cause };
+                let trouble = Trouble {
+                    phase: "finish",
+                    scope: None,
+                    store: Some(&name),
+                    cause: &cause,
+                    remedy: None,
+                };
                 live.error(trouble, Count::default(), &[]);
             }
         }
@@ -62,8 +67,13 @@ impl Maintenance {
         if summary.failed > 0 {
             let problem = summary.problem.map(|p| p.to_string()).unwrap_or_default();
             let cause = format!("deletions have to be repeated: {problem}");
-            let trouble =
-                Trouble { phase: "finish", scope: None, store: Some(name), cause: &cause };
+            let trouble = Trouble {
+                phase: "finish",
+                scope: None,
+                store: Some(name),
+                cause: &cause,
+                remedy: None,
+            };
             live.error(trouble, Count { files: summary.failed, bytes: 0 }, &[]);
         }
         Ok(())

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::api::Count;
 use crate::catalogue::CatalogueError;
-use crate::domain::{ByteSize, Digest, ReplicaState, ScopeId, StoreId, Topology, plural};
-use crate::planner::{FileSet, Snapshot};
+use crate::domain::{ByteSize, Digest, Remedy, ReplicaState, ScopeId, StoreId, Topology, plural};
+use crate::planner::{FileSet, Snapshot, check_store};
 
 use super::executor::Executor;
 use super::gather::{View, blocking};
@@ -21,6 +21,7 @@ pub(super) struct Finding {
     pub scope: Option<String>,
     pub store: Option<String>,
     pub cause: &'static str,
+    pub remedy: Option<Remedy>,
     pub count: Count,
     pub digests: Vec<Digest>,
 }
@@ -46,18 +47,22 @@ impl Maintenance {
                         let orphans = plural(report.deleted, "orphan");
                         live.warn(format!("deleted {orphans} in {name}"));
                     }
-                    report.stopped
+                    let settings = self.catalogue().settings();
+                    let stopped_in = settings.topology.stores.get(store).map(|s| s.name.clone());
+                    let confirm = stopped_in.map(|store| Remedy::ConfirmSweep { store });
+                    report.stopped.map(|why| (why, confirm))
                 }
                 Err(SweepError::Catalogue(error)) => return Err(error),
                 // Deleted meanwhile: nothing to sweep.
                 Err(SweepError::NoSuchStore) => None,
                 Err(SweepError::Unavailable(why) | SweepError::NotOurs(why)) => {
-                    Some(why.to_string())
+                    let settings = self.catalogue().settings();
+                    Some((why.to_string(), check_store(*store, &settings.topology)))
                 }
             };
-            if let Some(cause) = problem {
-                let trouble =
-                    Trouble { phase: "sweep", scope: None, store: Some(&name), cause: &cause };
+            if let Some((cause, remedy)) = problem {
+                let store = Some(name.as_str());
+                let trouble = Trouble { phase: "sweep", scope: None, store, cause: &cause, remedy };
                 live.error(trouble, Count::default(), &[]);
             }
         }
@@ -78,6 +83,7 @@ impl Maintenance {
                 scope: finding.scope.as_deref(),
                 store: finding.store.as_deref(),
                 cause: finding.cause,
+                remedy: finding.remedy,
             };
             live.error(trouble, finding.count, &finding.digests);
         }
@@ -106,7 +112,8 @@ pub(super) fn marked<S: Snapshot>(
                     snapshot.files(FileSet::Marked(state, store.id), None, SHOWN_DIGESTS)?;
                 let digests = files.into_iter().map(|f| f.digest).collect();
                 let store = Some(store.name.to_string());
-                found.push(Finding { scope: None, store, cause, count, digests });
+                let remedy = Some(Remedy::Repair);
+                found.push(Finding { scope: None, store, cause, remedy, count, digests });
             }
         }
     }
@@ -124,7 +131,8 @@ pub(super) fn lost(live: &LiveHolders, topology: &Topology) -> Vec<Finding> {
         if !count.is_zero() {
             let cause = "files have no replica left: upload them again";
             let scope = Some(scope.name.to_string());
-            found.push(Finding { scope, store: None, cause, count, digests: Vec::new() });
+            let (remedy, digests) = (None, Vec::new());
+            found.push(Finding { scope, store: None, cause, remedy, count, digests });
         }
     }
     found

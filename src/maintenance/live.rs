@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use crate::api::{Count, MoveAction, MoveView, Outcome, Progress, Run, RunError};
 use crate::clock::Clock;
 use crate::config::Window;
-use crate::domain::{Digest, Timestamp, Topology};
+use crate::domain::{Digest, Remedy, Timestamp, Topology};
 use crate::planner::{Action, Batch, Move, MoveResult};
 
 use super::schedule;
@@ -36,12 +36,13 @@ pub enum Wish {
 }
 
 /// An error before it is written to the report.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Trouble<'a> {
     pub phase: &'a str,
     pub scope: Option<&'a str>,
     pub store: Option<&'a str>,
     pub cause: &'a str,
+    pub remedy: Option<Remedy>,
 }
 
 #[derive(Debug, Default)]
@@ -313,8 +314,10 @@ impl Live {
             (trouble.phase.to_owned(), scope, store, cause.to_owned())
         };
         let mut at = key(trouble.cause);
+        let mut remedy = trouble.remedy.clone();
         if full && !board.errors.contains_key(&at) {
             at = key("other failures, see the log");
+            remedy = None;
         }
         let class =
             board.errors.entry(at).or_insert_with_key(|(phase, scope, store, cause)| RunError {
@@ -322,6 +325,7 @@ impl Live {
                 scope: scope.clone(),
                 store: store.clone(),
                 cause: cause.clone(),
+                remedy,
                 files: 0,
                 bytes: 0,
                 digests: Vec::new(),

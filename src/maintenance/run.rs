@@ -9,7 +9,9 @@ use futures_util::FutureExt;
 use crate::api::{Count, Outcome, Run, RunError};
 use crate::catalogue::CatalogueError;
 use crate::domain::{StoreId, Timestamp, Topology, plural};
-use crate::planner::{self, Batch, Checked, Driver, ErrorClass, Position, Refused, Report, Retained};
+use crate::planner::{
+    self, Batch, Checked, Driver, ErrorClass, Position, Refused, Report, Retained,
+};
 use crate::transfer::HealthState;
 
 use super::executor::Executor;
@@ -55,7 +57,7 @@ impl Maintenance {
         };
         if let Some(cause) = &run_failed {
             tracing::error!(run = live.id, cause, "a run failed");
-            let trouble = Trouble { phase: "run", scope: None, store: None, cause };
+            let trouble = Trouble { phase: "run", scope: None, store: None, cause, remedy: None };
             live.error(trouble, Count::default(), &[]);
         }
         let mut run = live.view();
@@ -128,8 +130,14 @@ impl Maintenance {
         let settings = self.catalogue().settings();
         for (store, problem) in &looked.problems {
             let name = settings.topology.store_name(*store);
-            let trouble =
-                Trouble { phase: "stores", scope: None, store: Some(&name), cause: problem };
+            let remedy = planner::check_store(*store, &settings.topology);
+            let trouble = Trouble {
+                phase: "stores",
+                scope: None,
+                store: Some(&name),
+                cause: problem,
+                remedy,
+            };
             live.error(trouble, Count::default(), &[]);
         }
         Ok(looked)
@@ -278,6 +286,7 @@ fn note_report(live: &Live, report: &Report) {
             scope: error.scope.as_deref(),
             store: error.store.as_deref(),
             cause: &error.cause,
+            remedy: error.remedy.clone(),
         };
         live.error(trouble, Count::new(error.files, error.bytes), &error.digests);
     }
@@ -293,6 +302,7 @@ pub(super) fn error_of(class: &ErrorClass) -> RunError {
         scope: class.scope.as_ref().map(ToString::to_string),
         store: class.store.as_ref().map(ToString::to_string),
         cause: class.message.clone(),
+        remedy: class.remedy.clone(),
         files: class.count.files,
         bytes: class.count.bytes,
         digests: class.digests.clone(),

@@ -1,9 +1,9 @@
 //! What `status` puts first: trouble, then advice, each with the command that mends it. Pure.
 
 use super::plural;
-use crate::api::{Attention, HealthWord, Outcome, Run, RunError, Safety, Severity, StoreView};
-use crate::domain::{LimitKind, Warning};
-use crate::words;
+use crate::api::{Attention, HealthWord, Outcome, Run, Safety, Severity, StoreView};
+use crate::domain::{LimitKind, Remedy, StoreName, StoreSetting, Target, Warning};
+use crate::words::{self, Phrase};
 
 /// What is known about an instance when somebody asks how it is.
 #[derive(Debug, Clone, Copy)]
@@ -22,7 +22,7 @@ pub struct Facts<'a> {
 /// A limit of a store that is near.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NearLimit {
-    pub store: String,
+    pub store: StoreName,
     pub limit: LimitKind,
     /// 0 when it is reached.
     pub days: u32,
@@ -40,21 +40,24 @@ pub fn of(facts: &Facts<'_>) -> Vec<Attention> {
     all
 }
 
-fn error(what: String, command: String) -> Attention {
-    Attention { severity: Severity::Error, what, command: Some(command) }
+fn attention(severity: Severity, what: impl Into<Phrase>, remedy: Option<Remedy>) -> Attention {
+    Attention { severity, what: what.into(), command: remedy.as_ref().map(words::command), remedy }
 }
 
-fn health(store: &StoreView) -> Option<Attention> {
-    let name = &store.name;
-    let problem = store.health.problem.as_ref()?;
+fn error(what: impl Into<Phrase>, remedy: Remedy) -> Attention {
+    attention(Severity::Error, what, Some(remedy))
+}
+
+fn health(view: &StoreView) -> Option<Attention> {
+    let (store, problem) = (view.name.clone(), view.health.problem.as_ref()?);
     let since =
-        store.health.since.map(|since| format!(" since {}", since.to_minute())).unwrap_or_default();
-    Some(if store.health.state == HealthWord::Foreign {
-        let command = format!("hayloft store reconcile {name}");
-        error(format!("nothing is deleted in store {name}{since}: {problem}"), command)
+        view.health.since.map(|since| format!(" since {}", since.to_minute())).unwrap_or_default();
+    Some(if view.health.state == HealthWord::Foreign {
+        let what = format!("nothing is deleted in store {store}{since}: {problem}");
+        error(what, Remedy::ReconcileStore { store })
     } else {
-        let command = format!("hayloft store check {name}");
-        error(format!("store {name} is unavailable{since}: {problem}"), command)
+        let what = format!("store {store} is unavailable{since}: {problem}");
+        error(what, Remedy::CheckStore { store })
     })
 }
 
@@ -62,10 +65,8 @@ fn unreadable(safety: &Safety) -> Option<Attention> {
     let n = safety.readable_0;
     (n > 0).then(|| {
         let are = if n == 1 { "is" } else { "are" };
-        error(
-            format!("{} {are} not readable from any store", plural(n, "file")),
-            "hayloft verify".to_owned(),
-        )
+        let what = format!("{} {are} not readable from any store", plural(n, "file"));
+        error(what, Remedy::Verify)
     })
 }
 
@@ -74,126 +75,90 @@ fn marks(store: &StoreView) -> [Option<Attention>; 2] {
     let mark = |n: u64, is: &str| {
         (n > 0).then(|| {
             let what = format!("{} in store {} {is}", plural(n, "replica"), store.name);
-            error(what, "hayloft verify --repair".to_owned())
+            error(what, Remedy::Repair)
         })
     };
     [mark(store.missing_files, "are missing"), mark(store.corrupt_files, "are damaged")]
 }
 
 fn unwell(run: &Run, stores: &[StoreView]) -> Option<Attention> {
-    let id = run.id?;
+    let all = Remedy::ShowRun { run: run.id? };
     let how = match run.outcome {
         Outcome::Incomplete => "left something undone",
         Outcome::Failed => "failed",
         Outcome::Running | Outcome::Paused | Outcome::Complete | Outcome::Cancelled => return None,
     };
-    let all = format!("hayloft vacuum show {id}");
     let Some((first, rest)) = run.errors.split_first() else {
         return Some(error(format!("the last run {how}"), all));
     };
     let place: Vec<&str> =
         [&first.scope, &first.store].into_iter().flatten().map(|s| &**s).collect();
     let place = if place.is_empty() { String::new() } else { format!("{}: ", place.join("/")) };
-    let remedy = remedy(first).map(|command| match command.strip_prefix(CHECK) {
-        // It is back: a run is all that is missing.
-        Some(name) if is_well(stores, name) => "hayloft vacuum".to_owned(),
-        _ => command,
-    });
-    let more = match (rest.len(), &remedy) {
-        (0, _) => String::new(),
-        (n, None) => format!(" (and {n} more)"),
-        (n, Some(_)) => format!(" (and {n} more: `{all}`)"),
+    let remedy = first.remedy.clone().map(|remedy| as_of_now(remedy, stores));
+    let what = Phrase::new(format!("the last run {how}: {place}{}", first.cause));
+    let what = match (rest.len(), &remedy) {
+        (0, _) => what,
+        (n, None) => what.text(format!(" (and {n} more)")),
+        (n, Some(_)) => what.text(format!(" (and {n} more: ")).command(all.clone()).text(")"),
     };
-    let what = format!("the last run {how}: {place}{}{more}", first.cause);
     Some(error(what, remedy.unwrap_or(all)))
 }
 
-const CHECK: &str = "hayloft store check ";
-
-fn is_well(stores: &[StoreView], name: &str) -> bool {
-    stores.iter().any(|store| store.name.as_str() == name && store.health.state == HealthWord::Ok)
-}
-
-/// The command that mends what a run could not do, as far as its cause tells.
-pub fn remedy(trouble: &RunError) -> Option<String> {
-    let cause = trouble.cause.as_str();
-    if let Some(command) = cause.split('`').nth(1) {
-        return Some(command.to_owned());
-    }
-    let (scope, store) = (trouble.scope.as_deref(), trouble.store.as_deref());
-    // Some causes name another store than the one that was worked on.
-    let named = |what: &str| {
-        let name = cause.split_once(what)?.0.rsplit(' ').next()?;
-        if name == "store" { store } else { Some(name) }
+/// When a store that was unavailable is back, a run is all that is missing.
+fn as_of_now(remedy: Remedy, stores: &[StoreView]) -> Remedy {
+    let is_well = |name: &StoreName| {
+        stores.iter().any(|store| store.name == *name && store.health.state == HealthWord::Ok)
     };
-    if let Some(name) = named(" is unavailable") {
-        return Some(format!("{CHECK}{name}"));
+    match remedy {
+        Remedy::CheckStore { store } if is_well(&store) => Remedy::StartRun,
+        other => other,
     }
-    if cause.starts_with("no store can take it") || cause.contains("with no store to move to") {
-        return Some(format!("hayloft scope manage {} add-store STORE", scope.unwrap_or("SCOPE")));
-    }
-    let limit = if cause.contains("max_size") && !cause.contains("soft_max_size") {
-        "max-size SIZE"
-    } else if cause.starts_with("still ") || cause.contains("soft_max_size") {
-        "soft-max-size SIZE"
-    } else {
-        return None;
-    };
-    // The limit of a scope in a store is told with both, a store's own with the store alone.
-    let of_scope = scope.filter(|_| cause.starts_with("still ") || cause.contains("of scope"));
-    let store = named(" has no room").or(store)?;
-    Some(match of_scope {
-        Some(scope) => format!("hayloft scope manage {scope} edit-store {store} --{limit}"),
-        None => format!("hayloft store manage {store} --{limit}"),
-    })
 }
 
 /// The vacuum sees to soft limits.
-fn near(limit: &NearLimit) -> Option<Attention> {
-    let (store, days) = (&limit.store, limit.days);
-    let what = match limit.limit {
+fn near(near: &NearLimit) -> Option<Attention> {
+    let store = &near.store;
+    let (what, setting) = match near.limit {
         LimitKind::Soft => return None,
-        LimitKind::Hard => "its hard limit",
-        LimitKind::Disk => "the end of its disk",
+        LimitKind::Hard => ("its hard limit", StoreSetting::MaxSize),
+        LimitKind::Disk => ("the end of its disk", StoreSetting::SoftMaxSize),
     };
-    let when = match days {
+    let when = match near.days {
         0 => format!("store {store} has reached {what}: uploads go elsewhere or fail"),
-        _ => format!("store {store} will reach {what} in {}", plural(u64::from(days), "day")),
+        days => format!("store {store} will reach {what} in {}", plural(u64::from(days), "day")),
     };
-    let command = match limit.limit {
-        LimitKind::Hard => format!("hayloft store manage {store} --max-size SIZE"),
-        LimitKind::Soft | LimitKind::Disk => {
-            format!("hayloft store manage {store} --soft-max-size SIZE")
-        }
-    };
-    let link =
-        "or let something take what does not fit: `hayloft scope manage SCOPE add-store STORE`";
-    Some(error(format!("{when}; make room, {link}"), command))
+    let what = Phrase::new(when)
+        .text("; make room, or let something take what does not fit: ")
+        .command(Remedy::LinkStore { scope: None, store: None });
+    Some(error(what, Remedy::set_store(store.clone(), setting, Target::Chosen)))
 }
 
 fn paused(run: &Run) -> Option<Attention> {
-    let what = "the run is paused, and no other will start before it ends".to_owned();
-    (run.outcome == Outcome::Paused).then(|| error(what, "hayloft vacuum resume".to_owned()))
+    let what = "the run is paused, and no other will start before it ends";
+    (run.outcome == Outcome::Paused).then(|| error(what, Remedy::ResumeRun))
 }
 
-/// A warning, apart from its command if it has exactly one.
+/// A warning, apart from its remedy if it has exactly one.
 fn advice(warning: &Warning) -> Attention {
-    let (what, command) = match warning.remedies.as_slice() {
-        [only] => (words::concern(&warning.concern), Some(words::command(only))),
-        _ => (words::warning(warning).to_string(), None),
-    };
-    Attention { severity: Severity::Advice, what, command }
+    match warning.remedies.as_slice() {
+        [only] => attention(Severity::Advice, words::concern(&warning.concern), Some(only.clone())),
+        _ => attention(Severity::Advice, words::warning(warning), None),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::Health;
-    use crate::domain::{Concern, Remedy, StoreName, Timestamp};
+    use crate::api::{Health, RunError};
+    use crate::domain::{Concern, Timestamp};
+
+    fn cold() -> StoreName {
+        StoreName::new("cold").expect("a name")
+    }
 
     fn store(state: HealthWord, problem: Option<&str>) -> StoreView {
         StoreView {
-            name: StoreName::new("cold").expect("a name"),
+            name: cold(),
             backend: "s3".to_owned(),
             location: String::new(),
             instance_wide: true,
@@ -221,6 +186,7 @@ mod tests {
             scope: None,
             store: None,
             cause: text.to_owned(),
+            remedy: None,
             files: 0,
             bytes: 0,
             digests: vec![],
@@ -243,7 +209,7 @@ mod tests {
     }
 
     fn told(facts: &Facts<'_>) -> Vec<(String, Option<String>)> {
-        of(facts).into_iter().map(|a| (a.what, a.command)).collect()
+        of(facts).into_iter().map(|a| (a.what.to_string(), a.command)).collect()
     }
 
     const WELL: Facts<'static> = Facts {
@@ -265,7 +231,7 @@ mod tests {
             [StoreView { missing_files: 1, corrupt_files: 2, ..store(HealthWord::Ok, None) }];
         let lost = Safety { readable_0: 1, ..Safety::default() };
         let (bad, held) = (run(Outcome::Incomplete), run(Outcome::Paused));
-        let limit = |limit| NearLimit { store: "cold".to_owned(), limit, days: 3 };
+        let limit = |limit| NearLimit { store: cold(), limit, days: 3 };
         let limits = [LimitKind::Soft, LimitKind::Hard, LimitKind::Disk].map(limit);
         let cases: [(Facts<'_>, &[&str]); 7] = [
             (WELL, &[]),
@@ -296,70 +262,36 @@ mod tests {
         assert_eq!(what, "the last run left something undone: no target (and 1 more)");
     }
 
+    /// A run that left something undone in `cold`, which is mended by that.
+    fn undone(remedy: Option<Remedy>) -> Run {
+        let mut run = run(Outcome::Incomplete);
+        run.errors.truncate(1);
+        run.errors[0].store = Some("cold".to_owned());
+        run.errors[0].remedy = remedy;
+        run
+    }
+
     #[test]
     fn what_a_run_left_undone_is_told_with_its_place_and_what_mends_it() {
-        let told_of = |scope: Option<&str>, cause: &str| {
-            let mut run = run(Outcome::Incomplete);
-            let (scope, store) = (scope.map(str::to_owned), Some("cold".to_owned()));
-            run.errors =
-                vec![RunError { scope, store, cause: cause.to_owned(), ..run.errors[0].clone() }];
-            let (what, command) = told(&Facts { last_run: Some(&run), ..WELL }).remove(0);
-            assert!(what.contains("cold: "), "{what}");
-            command.expect("a command")
-        };
-        let media = Some("media");
-        for (scope, cause, command) in [
-            (
-                None,
-                "the store is unavailable: run store check; the next run goes on",
-                "hayloft store check cold",
-            ),
-            (
-                None,
-                "still 1.2 kB over the limit of 1 kB: 2 files pinned",
-                "hayloft store manage cold --soft-max-size SIZE",
-            ),
-            (
-                media,
-                "still 1.2 kB over the limit of 1 kB: 2 files pinned",
-                "hayloft scope manage media edit-store cold --soft-max-size SIZE",
-            ),
-            (
-                media,
-                "still 1.2 kB over the limit of 1 kB: 2 files with no store to move to",
-                "hayloft scope manage media add-store STORE",
-            ),
-            (
-                media,
-                "no room for it under its max_size: raise the limit or free room",
-                "hayloft store manage cold --max-size SIZE",
-            ),
-            (
-                media,
-                "replicas are missing. `hayloft verify --repair` copies them",
-                "hayloft verify --repair",
-            ),
-            (
-                media,
-                "the drain's target cannot take it: big has no room for it under its max_size",
-                "hayloft store manage big --max-size SIZE",
-            ),
-            (
-                media,
-                "no store can take it: big is unavailable: run store check",
-                "hayloft store check big",
-            ),
-            (media, "something new", "hayloft vacuum show 7"),
+        for (remedy, command) in [
+            (Some(Remedy::Repair), "hayloft verify --repair"),
+            (Some(Remedy::CheckStore { store: cold() }), "hayloft store check cold"),
+            (None, "hayloft vacuum show 7"),
         ] {
-            assert_eq!(told_of(scope, cause), command, "{cause}");
+            let run = undone(remedy.clone());
+            let all = of(&Facts { last_run: Some(&run), ..WELL });
+            assert_eq!(
+                all[0].what.to_string(),
+                "the last run left something undone: cold: no target"
+            );
+            assert_eq!(all[0].command.as_deref(), Some(command));
+            assert_eq!(all[0].remedy, remedy.or(Some(Remedy::ShowRun { run: 7 })));
         }
     }
 
     #[test]
     fn a_store_that_is_back_needs_a_run_and_no_check() {
-        let mut run = run(Outcome::Incomplete);
-        run.errors[0].cause = "the store is unavailable: run store check".to_owned();
-        run.errors[0].store = Some("cold".to_owned());
+        let run = undone(Some(Remedy::CheckStore { store: cold() }));
         for (state, command) in [
             (HealthWord::Ok, "hayloft vacuum"),
             (HealthWord::Unavailable, "hayloft store check cold"),
@@ -376,9 +308,12 @@ mod tests {
         let check = || Remedy::CheckStore { store: store.clone() };
         let concern = || Concern::DiskMayFill { store: store.clone() };
         let one = advice(&Warning { concern: concern(), remedies: vec![check()] });
-        assert_eq!(one.what, words::concern(&concern()));
+        assert_eq!(one.what, words::concern(&concern()).into());
+        assert_eq!(one.remedy, Some(check()));
         assert_eq!(one.command.as_deref(), Some("hayloft store check local"));
         let two = advice(&Warning { concern: concern(), remedies: vec![check(), check()] });
-        assert!(two.command.is_none() && two.what.contains(": run `hayloft"), "{two:?}");
+        assert_eq!((two.command, two.remedy), (None, None));
+        let both = Warning { concern: concern(), remedies: vec![check(), check()] };
+        assert_eq!(two.what, words::warning(&both));
     }
 }

@@ -87,7 +87,10 @@ fn near_limits(app: &App, topology: &Topology) -> Vec<NearLimit> {
     let expected = app.maintenance.expected_limits().into_iter();
     let near = expected.map(|o| (o, o.day.saturating_sub(today)));
     near.filter(|(_, days)| u64::from(*days) <= ahead)
-        .map(|(o, days)| NearLimit { store: topology.store_name(o.store), limit: o.limit, days })
+        .filter_map(|(o, days)| {
+            let store = topology.stores.get(&o.store)?.name.clone();
+            Some(NearLimit { store, limit: o.limit, days })
+        })
         .collect()
 }
 
@@ -99,7 +102,7 @@ fn near_or_reached(app: &App, topology: &Topology) -> Vec<NearLimit> {
         let free = app.transfer.stores.free_room(store.id);
         let hard = is_full(store, used).then_some(LimitKind::Hard);
         let disk = free.is_some_and(|free| disk_is_full(free, used)).then_some(LimitKind::Disk);
-        let store = store.name.to_string();
+        let store = &store.name;
         let reached = hard.into_iter().chain(disk);
         all.extend(reached.map(|limit| NearLimit { store: store.clone(), limit, days: 0 }));
     }

@@ -102,14 +102,19 @@ impl Ledger {
     }
 
     pub fn report(self, topology: &Topology) -> Report {
-        let class = |((place, _), class): ((Place, Cause), Class)| ErrorClass {
-            phase: place.phase,
-            scope: place.scope.and_then(|s| topology.scopes.get(&s)).map(|s| s.name.clone()),
-            store: topology.stores.get(&place.store).map(|s| s.name.clone()),
-            message: class.cause.text(topology),
-            cause: class.cause,
-            count: class.count,
-            digests: class.digests,
+        let class = |((place, _), class): ((Place, Cause), Class)| {
+            let scope = place.scope.and_then(|s| topology.scopes.get(&s)).map(|s| s.name.clone());
+            let store = topology.stores.get(&place.store).map(|s| s.name.clone());
+            ErrorClass {
+                phase: place.phase,
+                message: class.cause.text(topology),
+                remedy: class.cause.remedy(scope.as_ref(), store.as_ref(), topology),
+                scope,
+                store,
+                cause: class.cause,
+                count: class.count,
+                digests: class.digests,
+            }
         };
         let kept = |((place, kept_for), count): ((Place, ScopeId), Count)| {
             Some(Retained {

@@ -14,6 +14,7 @@ mod overlay;
 mod placement;
 mod plan;
 mod populate;
+mod remedy;
 mod removal;
 mod report;
 mod shed;
@@ -35,6 +36,7 @@ pub use placement::{
 };
 pub use plan::{Action, Batch, Move, MoveResult, Phase, Reason};
 pub use populate::populate;
+pub use remedy::check_store;
 pub use removal::{CONFIRMED, Pin, keeps_another, removable};
 pub use report::{Cause, ErrorClass, Limit, Obstacle, Over, Report, Retained};
 pub use shed::{shed_scope, shed_store};

@@ -8,7 +8,7 @@ use super::check::Violation;
 use super::plan::Phase;
 use super::removal::Pin;
 use crate::domain::Count;
-use crate::domain::{ByteSize, Digest, ScopeId, ScopeName, StoreId, StoreName, Topology};
+use crate::domain::{ByteSize, Digest, Remedy, ScopeId, ScopeName, StoreId, StoreName, Topology};
 
 /// A limit that leaves no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -124,6 +124,8 @@ pub struct ErrorClass {
     pub cause: Cause,
     /// The cause in words, with names and the remedy.
     pub message: String,
+    /// What mends it, where that is known.
+    pub remedy: Option<Remedy>,
     #[serde(flatten)]
     pub count: Count,
     /// The first ten.

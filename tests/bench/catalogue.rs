@@ -185,6 +185,7 @@ fn add_run(tx: &mut Tx<'_>) -> Result<(), CatalogueError> {
         scope: Some(scope(0)),
         store: Some(STORES[3].to_owned()),
         cause: format!("the store did not answer within 60 s, attempt {n}"),
+        remedy: None,
         files: 12,
         bytes: 12 << 30,
         digests: (0..10).map(|d| Digest([d; 32])).collect(),

@@ -9,6 +9,7 @@ mod naive;
 pub mod plain;
 mod print;
 mod property;
+mod remedies;
 mod rules;
 mod scenario;
 mod sequence;

@@ -34,20 +34,13 @@ pub fn run(run: &Run) -> String {
         let place: Vec<&str> =
             [&error.scope, &error.store].into_iter().flatten().map(|s| &**s).collect();
         let place = if place.is_empty() { String::new() } else { format!(" {}", place.join("/")) };
-        let files = if error.files == 0 || counts_files(&error.cause) {
-            String::new()
-        } else {
-            format!(": {} ({})", count(error.files, "file"), bytes(error.bytes))
+        let files = match error.files {
+            0 => String::new(),
+            files => format!(" ({}, {})", count(files, "file"), bytes(error.bytes)),
         };
-        text += &format!("\nerror: {}{place}: {}{files}", error.phase, error.cause);
+        text += &format!("\nerror: {}{place}{files}: {}", error.phase, error.cause);
     }
     text + &warnings("", &run.warnings)
-}
-
-/// Whether a cause says itself how many files it is about.
-fn counts_files(cause: &str) -> bool {
-    let words: Vec<&str> = cause.split(' ').collect();
-    words.windows(2).any(|two| two[0].parse::<u64>().is_ok() && two[1].starts_with("file"))
 }
 
 pub fn history(list: &Vec<Run>) -> String {

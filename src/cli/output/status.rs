@@ -14,9 +14,9 @@ const TOLD: usize = 8;
 pub fn status(status: &Status, start: Option<&str>) -> String {
     let mut all = status.attention.clone();
     if let Some(start) = start {
-        let what = "no server is running: uploads and downloads are not possible".to_owned();
-        let command = Some(start.to_owned());
-        all.insert(0, Attention { severity: Severity::Error, what, command });
+        let what = "no server is running: uploads and downloads are not possible".into();
+        let (severity, command) = (Severity::Error, Some(start.to_owned()));
+        all.insert(0, Attention { severity, what, command, remedy: None });
     }
     let (wrong, advice): (Vec<_>, Vec<_>) = all.iter().partition(|a| a.severity == Severity::Error);
     let since = match start {

@@ -268,6 +268,7 @@ mod tests {
             scope: None,
             store: Some(store.to_owned()),
             cause: cause.to_owned(),
+            remedy: None,
             files: 0,
             bytes: 0,
             digests: vec![],

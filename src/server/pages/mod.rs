@@ -23,7 +23,6 @@ mod form;
 mod frame;
 mod link_form;
 mod links;
-mod mend;
 mod overview;
 mod places;
 mod scope;

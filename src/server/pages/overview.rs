@@ -9,12 +9,13 @@ use axum::response::Response;
 use super::super::errors::Failure;
 use super::frame::{Frame, Section, Visit, render};
 use super::stores_shown::{self, Ahead};
-use super::{mend, places, show};
+use super::{places, show};
 use crate::api::{Attention, Run, Severity, Status, StoreView};
 use crate::app::App;
 use crate::domain::Timestamp;
 use crate::maintenance::StoreForecast;
 use crate::ops;
+use crate::words;
 
 #[derive(Template)]
 #[template(path = "overview.html", config = "web/askama.toml")]

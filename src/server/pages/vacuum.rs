@@ -15,14 +15,14 @@ use axum::response::Response;
 use super::super::errors::Failure;
 use super::form::Form;
 use super::frame::{Frame, Section, Visit, done, render, see};
-use super::{mend, places, show};
+use super::{places, show};
 use crate::api::{Count, MoveGroup, Outcome, Preview, Run};
 use crate::app::App;
 use crate::config::Schedule;
 use crate::domain::Timestamp;
 use crate::maintenance::{Freshness, PreviewRequest};
 use crate::ops::{self, OpError, Refusal};
-use crate::words::Phrase;
+use crate::words::{self, Phrase};
 use moves::{Filter, Moves, Source};
 use problems::Problem;
 

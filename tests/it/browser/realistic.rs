@@ -390,6 +390,7 @@ fn add_run(tx: &mut Tx<'_>, day: u32) -> Result<(), CatalogueError> {
         scope: Some(scope.to_owned()),
         store: Some(store.to_owned()),
         cause: cause.to_owned(),
+        remedy: None,
         files,
         bytes: files * 310_000_000,
         digests: (0..files.min(10))

@@ -230,6 +230,7 @@ async fn a_run_that_failed_says_what_and_what_to_do() {
         scope: Some("s".to_owned()),
         store: store.map(str::to_owned),
         cause: cause.to_owned(),
+        remedy: None,
         files,
         bytes: files,
         digests: if files > 0 { vec![digest] } else { Vec::new() },

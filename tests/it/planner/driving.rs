@@ -94,8 +94,10 @@ fn a_failed_move_is_not_tried_again_in_its_run_and_counts_as_one_class() {
 fn the_number_of_failure_texts_is_bounded() {
     let mut model = with_files(ONE_TO_POPULATE, 300);
     let report = drive(&mut model, |_, batch| {
-        let fail =
-            |id: FileId| MoveResult::Failed { store: None, cause: format!("request {id:?}").into() };
+        let fail = |id: FileId| MoveResult::Failed {
+            store: None,
+            cause: format!("request {id:?}").into(),
+        };
         batch.moves.iter().map(|m| fail(m.file)).collect()
     });
     assert_eq!(report.errors.len(), 101);

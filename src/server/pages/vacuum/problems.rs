@@ -6,7 +6,7 @@ use super::super::super::errors::Failure;
 use super::super::frame::Visit;
 use crate::api::{Count, FileName, RunError};
 use crate::app::App;
-use crate::domain::Digest;
+use crate::domain::{Digest, Remedy, StoreName};
 use crate::ops;
 
 /// An error of a run as a page shows it.
@@ -15,10 +15,9 @@ pub struct Problem {
     pub scope: Option<String>,
     pub store: Option<String>,
     pub cause: String,
-    /// What to do, where the cause does not say it.
-    pub remedy: Option<&'static str>,
-    /// The command that mends it, where the cause does not name it.
-    pub command: Option<String>,
+    /// What happens next, where the cause does not say it.
+    pub hint: Option<&'static str>,
+    pub remedy: Option<Remedy>,
     pub count: Count,
     /// The first files concerned.
     pub files: Vec<(Digest, Option<FileName>)>,
@@ -41,8 +40,8 @@ pub async fn told(
             scope: error.scope.clone(),
             store: error.store.clone(),
             cause: error.cause.clone(),
-            remedy: remedy(&error.phase),
-            command: command(error),
+            hint: hint(&error.phase),
+            remedy: remedy(error),
             count: Count { files: error.files, bytes: error.bytes },
             files: files.collect(),
         }
@@ -50,19 +49,17 @@ pub async fn told(
     Ok(errors.iter().map(problem).collect())
 }
 
-fn command(error: &RunError) -> Option<String> {
-    if error.cause.contains('`') {
-        return None;
-    }
+/// Runs of before there were remedies name at least the store that was not usable.
+fn remedy(error: &RunError) -> Option<Remedy> {
     let check = || {
         let store = error.store.as_ref().filter(|_| error.phase == "stores")?;
-        Some(format!("hayloft store check {store}"))
+        Some(Remedy::CheckStore { store: StoreName::new(store).ok()? })
     };
-    ops::attention::remedy(error).or_else(check)
+    error.remedy.clone().or_else(check)
 }
 
 /// The planner's causes say what to do; these phases meet what nobody planned.
-fn remedy(phase: &str) -> Option<&'static str> {
+fn hint(phase: &str) -> Option<&'static str> {
     match phase {
         "stores" => Some("Runs go on without the store and change nothing in it until it works."),
         "finish" => Some("The deletions are tried again by themselves, and by the next run."),

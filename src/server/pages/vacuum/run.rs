@@ -9,7 +9,7 @@ use axum::response::Response;
 use super::super::super::errors::Failure;
 use super::super::form::Form;
 use super::super::frame::{Frame, Section, Visit, done, render, see};
-use super::super::{mend, places, show};
+use super::super::{places, show};
 use super::moves::{Moves, Source, grouped};
 use super::problems::{self, Problem};
 use crate::api::{Outcome, Progress, Run};
@@ -17,6 +17,7 @@ use crate::app::App;
 use crate::domain::Timestamp;
 use crate::ops::vacuum::{Control, Which};
 use crate::ops::{self, OpError, Refusal};
+use crate::words;
 
 pub fn address(id: u64) -> String {
     format!("/vacuum/runs/{id}")
