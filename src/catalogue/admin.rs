@@ -4,7 +4,7 @@ use redb::ReadableTable;
 use serde::{Deserialize, Serialize};
 
 use super::tx::Tx;
-use super::{CatalogueError, records};
+use super::{CatalogueError, records, values};
 use crate::api::{Role, Run};
 use crate::domain::{Digest, Link, Scope, ScopeId, Store, StoreId, Timestamp};
 
@@ -71,11 +71,11 @@ fn small_id(id: u64) -> Result<u32, CatalogueError> {
 
 impl Tx<'_> {
     pub fn new_scope_id(&mut self) -> Result<ScopeId, CatalogueError> {
-        small_id(self.next_id("next_scope")?).map(ScopeId)
+        small_id(self.next_id(&values::NEXT_SCOPE)?).map(ScopeId)
     }
 
     pub fn new_store_id(&mut self) -> Result<StoreId, CatalogueError> {
-        small_id(self.next_id("next_store")?).map(StoreId)
+        small_id(self.next_id(&values::NEXT_STORE)?).map(StoreId)
     }
 
     pub fn put_scope(&mut self, scope: Scope) -> Result<(), CatalogueError> {
@@ -201,14 +201,14 @@ impl Tx<'_> {
     }
 
     pub fn append_audit(&mut self, record: &AuditRecord) -> Result<(), CatalogueError> {
-        let id = self.next_id("next_audit")?;
+        let id = self.next_id(&values::NEXT_AUDIT)?;
         self.audit.insert(id, records::encode_json(record)?.as_slice())?;
         self.audit.retain_in(..=id.saturating_sub(AUDIT_KEPT), |_, _| false)?;
         Ok(())
     }
 
     pub fn new_run_id(&mut self) -> Result<u64, CatalogueError> {
-        self.next_id("next_run")
+        self.next_id(&values::NEXT_RUN)
     }
 
     /// Writes a run; only the last 100 are kept.
@@ -216,20 +216,6 @@ impl Tx<'_> {
         self.dirty = true;
         self.runs.insert(id, records::encode_json(run)?.as_slice())?;
         self.runs.retain_in(..=id.saturating_sub(RUNS_KEPT), |_, _| false)?;
-        Ok(())
-    }
-
-    /// A single value by name.
-    pub fn meta<T: serde::de::DeserializeOwned>(
-        &self,
-        name: &str,
-    ) -> Result<Option<T>, CatalogueError> {
-        self.meta.get(name)?.map(|v| records::decode_json(v.value())).transpose()
-    }
-
-    pub fn put_meta<T: Serialize>(&mut self, name: &str, value: &T) -> Result<(), CatalogueError> {
-        self.dirty = true;
-        self.meta.insert(name, records::encode_json(value)?.as_slice())?;
         Ok(())
     }
 }

@@ -24,6 +24,7 @@ mod tests;
 mod tx;
 mod tx_files;
 mod upgrade;
+pub mod values;
 mod writer;
 
 use std::future::Future;

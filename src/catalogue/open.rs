@@ -14,7 +14,7 @@ use super::counters::{Counter, STATES};
 use super::snapshot::Snapshot;
 use super::upgrade::{self, FORMAT};
 use super::writer::{SharedDatabase, Writer, WriterState, ballast_path};
-use super::{Catalogue, CatalogueError, Changes, LastUses, Ledger, Settings, records};
+use super::{Catalogue, CatalogueError, Changes, LastUses, Ledger, Settings, values};
 use crate::clock::Clock;
 use crate::domain::{ReplicaState, Timestamp};
 
@@ -130,11 +130,9 @@ pub(super) fn initialise(path: &Path, database: &Database) -> Result<(), Catalog
 fn begin_anew(path: &Path, database: &Database) -> Result<(), CatalogueError> {
     let txn = upgrade::begin(database)?;
     {
-        let tx = super::Tx::open(&txn, Arc::default(), Timestamp(0), Timestamp(0))?;
-        let mut meta = tx.meta;
-        meta.insert("format", records::encode_json(&FORMAT)?.as_slice())?;
-        let instance = crate::random::hex(16);
-        meta.insert("instance", records::encode_json(&instance)?.as_slice())?;
+        let mut tx = super::Tx::open(&txn, Arc::default(), Timestamp(0), Timestamp(0))?;
+        tx.set_value(&values::FORMAT, &FORMAT)?;
+        tx.set_value(&values::INSTANCE, &crate::random::hex(16))?;
     }
     txn.commit()?;
     // A directory entry that is lost takes the whole catalogue with it.
@@ -166,7 +164,7 @@ fn load(database: &Database) -> Result<Loaded, CatalogueError> {
     }
     ledger.settle(&totals.into_iter().collect::<Vec<_>>(), &[]);
     let instance = snapshot
-        .meta("instance")?
+        .value(&values::INSTANCE)?
         .ok_or_else(|| CatalogueError::Corrupt("the instance id is missing".to_owned()))?;
     let last_created = snapshot.newest_file()?.map_or(Timestamp(0), |f| f.created_at);
     Ok(Loaded { settings, ledger, instance, last_created })

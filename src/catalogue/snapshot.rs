@@ -6,7 +6,7 @@ use std::sync::Arc;
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition};
 
 use super::counters::{Counter, STATES, state_code};
-use super::{AuditRecord, CatalogueError, Session, Token, records, tables};
+use super::{AuditRecord, CatalogueError, Session, Token, records, tables, values};
 use crate::api::{Count, Run};
 use crate::domain::{
     Digest, Entry, File, FileId, FilePath, ReplicaState, ScopeId, StoreId, Timestamp, Tombstone,
@@ -80,7 +80,7 @@ impl Snapshot {
 
     /// The highest file id given out; 0 before the first.
     pub fn newest_id(&self) -> Result<FileId, CatalogueError> {
-        let next: u64 = self.meta("next_file")?.unwrap_or(1);
+        let next = self.value(&values::NEXT_FILE)?.unwrap_or(1);
         Ok(FileId(next.saturating_sub(1)))
     }
 
@@ -444,7 +444,7 @@ impl Snapshot {
 
     /// The id that the next run will get.
     pub fn next_run_id(&self) -> Result<u64, CatalogueError> {
-        Ok(self.meta("next_run")?.unwrap_or(1))
+        Ok(self.value(&values::NEXT_RUN)?.unwrap_or(1))
     }
 
     pub fn session(&self, secret: &Digest) -> Result<Option<Session>, CatalogueError> {
@@ -465,13 +465,6 @@ impl Snapshot {
             all.push((id.value(), records::decode_json(bytes.value())?));
         }
         Ok(all)
-    }
-
-    pub fn meta<T: serde::de::DeserializeOwned>(
-        &self,
-        name: &str,
-    ) -> Result<Option<T>, CatalogueError> {
-        self.table(tables::META)?.get(name)?.map(|v| records::decode_json(v.value())).transpose()
     }
 
     pub(super) fn load_tokens(&self) -> Result<BTreeMap<String, Token>, CatalogueError> {

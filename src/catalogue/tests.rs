@@ -295,7 +295,7 @@ async fn foreign_newer_and_locked_files_are_refused_and_left_alone() {
     let catalogue = fresh(&dir).await;
     let error = Catalogue::open(&path, &Options::default()).expect_err("locked");
     assert!(matches!(error, CatalogueError::Locked(_)), "{error}");
-    catalogue.write(|tx| tx.put_meta("format", &99u32)).await.expect("write");
+    catalogue.write(|tx| tx.set_value(&values::FORMAT, &99)).await.expect("write");
     catalogue.close().await.expect("close");
     let error = Catalogue::open(&path, &Options::default()).expect_err("newer");
     assert!(matches!(error, CatalogueError::Newer { found: 99, .. }), "{error}");

@@ -9,6 +9,7 @@ use redb::{ReadableTable, Table, WriteTransaction};
 use super::counters::{Counter, contributions};
 use super::ledger::Promise;
 use super::tables;
+use super::values::Key;
 use super::{CatalogueError, Holders, Settings, records};
 use crate::api::Count;
 use crate::domain::{File, FileId, ReplicaState, ScopeId, StoreId, Timestamp, Topology};
@@ -136,17 +137,14 @@ impl<'t> Tx<'t> {
         self.used.push(Arc::clone(promise));
     }
 
-    /// A fresh id of the sequence `name`, starting at 1.
-    pub(super) fn next_id(&mut self, name: &'static str) -> Result<u64, CatalogueError> {
-        let next = match self.next_ids.get(name) {
+    /// A fresh id of a sequence, starting at 1.
+    pub(super) fn next_id(&mut self, sequence: &Key<u64>) -> Result<u64, CatalogueError> {
+        let next = match self.next_ids.get(sequence.name) {
             Some(next) => *next,
-            None => match self.meta.get(name)? {
-                Some(bytes) => records::decode_json(bytes.value())?,
-                None => 1,
-            },
+            None => self.value(sequence)?.unwrap_or(1),
         };
         self.dirty = true;
-        self.next_ids.insert(name, next + 1);
+        self.next_ids.insert(sequence.name, next + 1);
         Ok(next)
     }
 

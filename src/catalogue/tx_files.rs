@@ -6,8 +6,8 @@ use redb::ReadableTable;
 
 use super::CatalogueError;
 use super::counters::state_code;
-use super::records;
 use super::tx::Tx;
+use super::{records, values};
 use crate::domain::{
     Digest, Entry, Event, File, FileId, FilePath, ReplicaState, ScopeId, StoreId, Timestamp,
     Tombstone,
@@ -43,7 +43,7 @@ impl Tx<'_> {
         if let Some(file) = self.file_by_digest(&digest)? {
             return Ok(file);
         }
-        let id = FileId(self.next_id("next_file")?);
+        let id = FileId(self.next_id(&values::NEXT_FILE)?);
         let created_at = self.next_creation();
         Ok(File {
             id,
@@ -218,7 +218,7 @@ impl Tx<'_> {
         self.dirty = true;
         self.entries.remove((scope.0, path.as_str()))?;
         self.scope_files.remove((scope.0, entry.file.0, path.as_str()))?;
-        let id = self.next_id("next_tombstone")?;
+        let id = self.next_id(&values::NEXT_TOMBSTONE)?;
         let tombstone = Tombstone {
             scope,
             path: path.clone(),

@@ -7,7 +7,7 @@
 
 use redb::{Database, ReadableDatabase, WriteTransaction};
 
-use super::{CatalogueError, Tx, records, tables};
+use super::{CatalogueError, Tx, tables, values};
 use crate::domain::Timestamp;
 
 /// The newest format that this version reads and writes.
@@ -25,7 +25,7 @@ const _: () = assert!(STEPS.len() + 1 == FORMAT as usize, "each format has the s
 pub fn stored_format(database: &Database) -> Result<Option<u32>, CatalogueError> {
     let txn = database.begin_read()?;
     match txn.open_table(tables::META) {
-        Ok(meta) => meta.get("format")?.map(|v| records::decode_json(v.value())).transpose(),
+        Ok(meta) => values::read(&meta, &values::FORMAT),
         Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
         Err(e) => Err(e.into()),
     }
@@ -65,9 +65,9 @@ pub fn begin(database: &Database) -> Result<WriteTransaction, CatalogueError> {
 
 /// Writes the number, and makes the tables that the new format has and the old one had not.
 fn set_format(txn: &WriteTransaction, format: usize) -> Result<(), CatalogueError> {
-    let mut meta = Tx::open(txn, std::sync::Arc::default(), Timestamp(0), Timestamp(0))?.meta;
-    meta.insert("format", records::encode_json(&format)?.as_slice())?;
-    Ok(())
+    let format = u32::try_from(format).map_err(|e| CatalogueError::Corrupt(e.to_string()))?;
+    let mut tx = Tx::open(txn, std::sync::Arc::default(), Timestamp(0), Timestamp(0))?;
+    tx.set_value(&values::FORMAT, &format)
 }
 
 #[cfg(test)]

@@ -9,12 +9,10 @@ use serde_json::json;
 use super::gather::blocking;
 use super::notify::Event;
 use super::{Maintenance, sane};
-use crate::catalogue::CatalogueError;
+use crate::catalogue::{CatalogueError, values};
 use crate::config::NotifyEvent;
 use crate::domain::{ByteSize, Growth, LimitKind, ReplicaState, Store, StoreId, Timestamp};
 
-/// The single value that names the limits that were told of.
-const TOLD: &str = "forecasts_told";
 const DAY: i64 = 86_400;
 
 /// How a store has grown, and where that leads.
@@ -48,9 +46,6 @@ impl LimitForecast {
     }
 }
 
-/// The limits that were told of.
-type Told = BTreeSet<(u32, LimitKind, u64)>;
-
 impl Maintenance {
     /// The limits that are going to be reached, as last computed.
     pub fn expected_limits(&self) -> Vec<LimitForecast> {
@@ -62,14 +57,14 @@ impl Maintenance {
         let me = Arc::clone(self);
         let expected = blocking(move || me.foresee_limits()).await?;
         sane(&self.expected_limits).clone_from(&expected);
-        let told: Told = self.catalogue().snapshot()?.meta(TOLD)?.unwrap_or_default();
+        let told = self.catalogue().snapshot()?.value(&values::FORECASTS_TOLD)?.unwrap_or_default();
         let today = self.now().day();
         let ahead = self.config.maintenance.limit_forecast.as_secs() / 86_400;
         let ahead = u32::try_from(ahead).unwrap_or(u32::MAX);
         let within = |o: &LimitForecast, days: u32| o.day <= today.saturating_add(days);
         let key = LimitForecast::as_told;
         // A forecast that sways about the edge is told once.
-        let mut kept: Told = expected
+        let mut kept: BTreeSet<_> = expected
             .iter()
             .filter(|o| within(o, ahead.saturating_mul(2)) && told.contains(&key(o)))
             .map(key)
@@ -79,7 +74,7 @@ impl Maintenance {
             .filter(|o| within(o, ahead) && is_worth_telling(o, today) && kept.insert(key(o)))
             .collect();
         if kept != told {
-            self.catalogue().write(move |tx| tx.put_meta(TOLD, &kept)).await?;
+            self.catalogue().write(move |tx| tx.set_value(&values::FORECASTS_TOLD, &kept)).await?;
         }
         for one in news {
             self.tell_of(one, today);

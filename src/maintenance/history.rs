@@ -1,23 +1,11 @@
 //! Runs in the catalogue: the last 100, and the moves of the last one.
 
-use serde::{Deserialize, Serialize};
-
 use crate::api::{MoveView, Outcome, Run};
-use crate::catalogue::{Catalogue, CatalogueError};
+use crate::catalogue::values::RunMoves;
+use crate::catalogue::{Catalogue, CatalogueError, values};
 use crate::domain::Timestamp;
 
 use super::live::fresh_run;
-
-/// The single value that holds the moves of the last run.
-const MOVES: &str = "moves_of_last_run";
-/// The single value that says when the instance was new: it counts as maintained then [38].
-const BORN: &str = "maintained_since";
-
-#[derive(Serialize, Deserialize)]
-struct Moves {
-    run: u64,
-    moves: Vec<MoveView>,
-}
 
 /// Records a new run under the next id.
 pub async fn begin(catalogue: &Catalogue, now: Timestamp) -> Result<Run, CatalogueError> {
@@ -55,11 +43,11 @@ pub async fn conclude(
 ) -> Result<(), CatalogueError> {
     let run = Run { moves: None, progress: None, ..run.clone() };
     let id = run.id.unwrap_or_default();
-    let moves = Moves { run: id, moves };
+    let moves = RunMoves { run: id, moves };
     catalogue
         .write(move |tx| {
             tx.put_run(id, &run)?;
-            tx.put_meta(MOVES, &moves)
+            tx.set_value(&values::MOVES_OF_LAST_RUN, &moves)
         })
         .await
 }
@@ -69,7 +57,7 @@ pub fn find(catalogue: &Catalogue, id: u64, moves: bool) -> Result<Option<Run>, 
     let snapshot = catalogue.snapshot()?;
     let Some(mut run) = snapshot.run(id)? else { return Ok(None) };
     if moves {
-        let kept: Option<Moves> = snapshot.meta(MOVES)?;
+        let kept = snapshot.value(&values::MOVES_OF_LAST_RUN)?;
         run.moves = kept.filter(|kept| kept.run == id).map(|kept| kept.moves);
     }
     Ok(Some(run))
@@ -86,10 +74,10 @@ pub async fn last_finished(
     }
     catalogue
         .write(move |tx| {
-            if let Some(born) = tx.meta(BORN)? {
+            if let Some(born) = tx.value(&values::MAINTAINED_SINCE)? {
                 return Ok(born);
             }
-            tx.put_meta(BORN, &now)?;
+            tx.set_value(&values::MAINTAINED_SINCE, &now)?;
             Ok(now)
         })
         .await

@@ -5,37 +5,27 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::Maintenance;
 use super::gather::blocking;
 use super::notify::Event;
-use crate::catalogue::{Catalogue, CatalogueError};
+use crate::catalogue::values::ToldLosses;
+use crate::catalogue::{Catalogue, CatalogueError, values};
 use crate::config::NotifyEvent;
 use crate::domain::{Digest, File, ReplicaState, ScopeId, StoreId, Timestamp, Topology};
 
-/// The single value that says which losses were told of.
-const TOLD: &str = "losses_told";
 /// What a failing disk loses piece by piece is told of this often.
 const CALM: Duration = Duration::from_hours(1);
 /// Files looked at in one go.
 const PAGE: usize = 1000;
 const SHOWN: usize = 10;
 
-/// The losses of a store when they were last told of.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Told {
-    missing: u64,
-    corrupt: u64,
-    at: i64,
-}
-
 /// A store that has lost more.
 struct Loss {
     store: StoreId,
-    before: Told,
-    now: Told,
+    before: ToldLosses,
+    now: ToldLosses,
     marked: Marked,
 }
 
@@ -54,8 +44,7 @@ impl Maintenance {
     pub(super) async fn note_losses(&self) -> Result<(), CatalogueError> {
         let _one_at_a_time = self.noticing.lock().await;
         let now = self.now();
-        let told: BTreeMap<u32, Told> =
-            self.catalogue().snapshot()?.meta(TOLD)?.unwrap_or_default();
+        let told = self.catalogue().snapshot()?.value(&values::LOSSES_TOLD)?.unwrap_or_default();
         let (mut kept, mut losses) = (BTreeMap::new(), Vec::new());
         for store in self.catalogue().settings().topology.stores.keys().copied() {
             let before = told.get(&store.0).copied().unwrap_or_default();
@@ -63,7 +52,7 @@ impl Maintenance {
             let files = |state| counts.get(&state).map_or(0, |count| count.files);
             let missing = files(ReplicaState::Missing);
             let corrupt = files(ReplicaState::Corrupt);
-            let seen = Told { missing, corrupt, at: now.0 };
+            let seen = ToldLosses { missing, corrupt, at: now.0 };
             let is_more = missing > before.missing || corrupt > before.corrupt;
             let is_calm = now.since(Timestamp(before.at)) >= CALM;
             let next = if is_more && is_calm {
@@ -74,14 +63,14 @@ impl Maintenance {
             } else {
                 // What was healed and is lost again is news.
                 let (missing, corrupt) = (missing.min(before.missing), corrupt.min(before.corrupt));
-                Told { missing, corrupt, at: before.at }
+                ToldLosses { missing, corrupt, at: before.at }
             };
-            if next != Told::default() {
+            if next != ToldLosses::default() {
                 kept.insert(store.0, next);
             }
         }
         if kept != told {
-            self.catalogue().write(move |tx| tx.put_meta(TOLD, &kept)).await?;
+            self.catalogue().write(move |tx| tx.set_value(&values::LOSSES_TOLD, &kept)).await?;
         }
         let settings = self.catalogue().settings();
         for loss in &losses {

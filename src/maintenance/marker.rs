@@ -9,10 +9,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::catalogue::CatalogueError;
+use crate::catalogue::{CatalogueError, values};
 use crate::domain::{Store, StoreId};
 use crate::stores::StoreError;
-use crate::transfer::{RAISING, marker_of};
+use crate::transfer::marker_of;
 
 use super::Maintenance;
 
@@ -52,7 +52,7 @@ impl Maintenance {
     ) -> Result<Vec<Store>, CatalogueError> {
         self.catalogue()
             .write(move |tx| {
-                let mut raising: BTreeMap<u32, u64> = tx.meta(RAISING)?.unwrap_or_default();
+                let mut raising = tx.value(&values::RAISING_GENERATION)?.unwrap_or_default();
                 let mut raised = Vec::new();
                 for id in &stores {
                     let Some(mut store) = tx.topology().stores.get(id).cloned() else { continue };
@@ -64,7 +64,7 @@ impl Maintenance {
                     }
                     raised.push(store);
                 }
-                tx.put_meta(RAISING, &raising)?;
+                tx.set_value(&values::RAISING_GENERATION, &raising)?;
                 Ok(raised)
             })
             .await
@@ -101,9 +101,9 @@ impl Maintenance {
         let done = written.clone();
         self.catalogue()
             .write(move |tx| {
-                let mut raising: BTreeMap<u32, u64> = tx.meta(RAISING)?.unwrap_or_default();
+                let mut raising = tx.value(&values::RAISING_GENERATION)?.unwrap_or_default();
                 raising.retain(|id, _| !done.contains(&StoreId(*id)));
-                tx.put_meta(RAISING, &raising)
+                tx.set_value(&values::RAISING_GENERATION, &raising)
             })
             .await?;
         for id in written {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::catalogue::CatalogueError;
+use crate::catalogue::{CatalogueError, values};
 use crate::domain::{ReplicaState, StoreId, Timestamp};
 use crate::transfer::HealthState;
 
@@ -23,8 +23,6 @@ const PROBE_EVERY: Duration = Duration::from_secs(10);
 const PROBE_ALL: u64 = 30;
 /// Samples and sessions are seen to this often.
 const CHORES_EVERY: Duration = Duration::from_mins(15);
-/// The single value that says which day was sampled last.
-const SAMPLED: &str = "sampled_day";
 
 impl Maintenance {
     /// Starts the timers of a server, and goes on with a run that was under way when it ended.
@@ -174,9 +172,9 @@ impl Maintenance {
         let (day, stores) = (self.now().day(), self.stores());
         self.catalogue()
             .write(move |tx| {
-                if tx.meta::<u32>(SAMPLED)? != Some(day) {
+                if tx.value(&values::SAMPLED_DAY)? != Some(day) {
                     stores.iter().try_for_each(|store| tx.sample_usage(*store, day))?;
-                    tx.put_meta(SAMPLED, &day)?;
+                    tx.set_value(&values::SAMPLED_DAY, &day)?;
                 }
                 tx.expire_sessions()
             })

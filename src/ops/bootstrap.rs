@@ -6,17 +6,15 @@ use super::scopes::DEFAULT_STORE;
 use super::stores::{Place, found};
 use super::{Actor, OpError, Refusal};
 use crate::app::App;
+use crate::catalogue::values;
 use crate::domain::{BackendConfig, LocalConfig, Remedy, StoreName};
 use crate::stores::LocalStore;
 use crate::words::Phrase;
 
-/// Set in the transaction that makes the store: an administrator may delete it later.
-const SET_UP: &str = "set_up";
-
 /// Makes a new instance usable. Does nothing in one that has been set up; after a crash in between it
 /// starts over, which the store's directory and marker allow (see `stores::create`).
 pub async fn bootstrap(app: &Arc<App>) -> Result<(), OpError> {
-    if app.catalogue.snapshot()?.meta::<bool>(SET_UP)?.unwrap_or(false) {
+    if app.catalogue.snapshot()?.value(&values::SET_UP)?.unwrap_or(false) {
         return Ok(());
     }
     let name = StoreName::new(DEFAULT_STORE).map_err(|e| OpError::Internal(e.to_string()))?;
@@ -35,7 +33,7 @@ pub async fn bootstrap(app: &Arc<App>) -> Result<(), OpError> {
         adopt: false,
     };
     let actor = Actor::instance_admin("hayloft");
-    let made = found(app, &actor, place, None, |tx| tx.put_meta(SET_UP, &true)).await;
+    let made = found(app, &actor, place, None, |tx| tx.set_value(&values::SET_UP, &true)).await;
     made.map(drop).map_err(|error| explain(app, error))
 }
 

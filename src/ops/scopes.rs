@@ -12,7 +12,7 @@ use super::scope_totals::ScopeTotals;
 use super::{Actor, Force, OpError, Refusal, find_scope, find_store, links, plural, warnings};
 use crate::api::{Count, DefaultStore, Health, Role, ScopeChange, ScopeCreate, ScopeView};
 use crate::app::App;
-use crate::catalogue::{CatalogueError, Tx};
+use crate::catalogue::{CatalogueError, Tx, values};
 use crate::domain::{Link, Scope, ScopeId, ScopeName, StoreId, StoreName, Topology};
 use crate::words::Phrase;
 
@@ -22,9 +22,6 @@ pub(super) const DEFAULT_PRIORITY: i32 = 100;
 pub(super) const DEFAULT_STORE: &str = "local";
 /// Entries deleted per commit.
 const BATCH: usize = 500;
-/// Ids of deleted scopes whose tombstones may still be in their grace, by name. A scope of that name
-/// gets its id back, and with it what can be undeleted.
-const FORMER: &str = "former_scopes";
 
 pub async fn list(app: &Arc<App>, actor: &Actor) -> Result<Vec<ScopeView>, OpError> {
     actor.require_instance_admin()?;
@@ -205,9 +202,9 @@ pub(super) fn insert(
 
 /// Takes back the id of a deleted scope of this name whose tombstones are still there.
 fn former(tx: &mut Tx<'_>, name: &ScopeName) -> Result<Option<ScopeId>, CatalogueError> {
-    let mut former: BTreeMap<String, ScopeId> = tx.meta(FORMER)?.unwrap_or_default();
+    let mut former = tx.value(&values::FORMER_SCOPES)?.unwrap_or_default();
     let Some(id) = former.remove(name.as_str()) else { return Ok(None) };
-    tx.put_meta(FORMER, &former)?;
+    tx.set_value(&values::FORMER_SCOPES, &former)?;
     Ok((!tx.holders(id)?.is_empty()).then_some(id))
 }
 
@@ -355,7 +352,7 @@ fn delete_some(
 
 /// Keeps the id for a scope of the same name while there is something to bring back.
 fn remember(tx: &mut Tx<'_>, scope: &Scope) -> Result<(), CatalogueError> {
-    let mut former: BTreeMap<String, ScopeId> = tx.meta(FORMER)?.unwrap_or_default();
+    let mut former = tx.value(&values::FORMER_SCOPES)?.unwrap_or_default();
     let mut gone = Vec::new();
     for (name, id) in &former {
         if tx.holders(*id)?.is_empty() {
@@ -368,7 +365,7 @@ fn remember(tx: &mut Tx<'_>, scope: &Scope) -> Result<(), CatalogueError> {
     if !tx.holders(scope.id)?.is_empty() {
         former.insert(scope.name.to_string(), scope.id);
     }
-    tx.put_meta(FORMER, &former)
+    tx.set_value(&values::FORMER_SCOPES, &former)
 }
 
 fn in_use(tx: &Tx<'_>, scope: &Scope, links: &[Link]) -> Result<OpError, OpError> {

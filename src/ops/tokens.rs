@@ -9,7 +9,7 @@ use super::audit::Change;
 use super::{Actor, OpError, find_scope};
 use crate::api::{Role, SignInLink, TokenCreate, TokenCreated, TokenView};
 use crate::app::App;
-use crate::catalogue::{Session, SessionKind, Token};
+use crate::catalogue::{Session, SessionKind, Token, values};
 use crate::domain::{Digest, ScopeId, Timestamp, Topology, parse_duration};
 use crate::random;
 
@@ -19,8 +19,6 @@ const SECRET: usize = 32;
 const LONGEST_NAME: usize = 100;
 /// How long a sign-in link waits to be used.
 const LINK_LIFE: Duration = Duration::from_hours(24);
-/// Set when the first sign-in link was issued.
-const FIRST_LINK: &str = "first_link";
 
 /// What is stored in place of a secret.
 pub fn digest_of_secret(secret: &str) -> Digest {
@@ -188,7 +186,7 @@ async fn issue(
     let (actor, key) = (actor.clone(), digest_of_secret(secret));
     app.catalogue
         .write(move |tx| {
-            let issued = tx.meta::<bool>(FIRST_LINK)?.unwrap_or(false);
+            let issued = tx.value(&values::FIRST_LINK)?.unwrap_or(false);
             if when == Issue::OnlyFirst && issued {
                 return Ok(None);
             }
@@ -199,7 +197,7 @@ async fn issue(
                 &Session { kind: SessionKind::Link, who, created_at, expires_at },
             )?;
             if !issued {
-                tx.put_meta(FIRST_LINK, &true)?;
+                tx.set_value(&values::FIRST_LINK, &true)?;
             }
             Change::new("token.link", "sign-in link")
                 .after(json!({ "expires_at": expires_at }))

@@ -14,7 +14,7 @@ use super::access::Caller;
 use super::errors::Failure;
 use super::metrics::CONTENT_TYPE as CONTENT_TYPE_OF_METRICS;
 use super::site::Site;
-use crate::catalogue::CatalogueError;
+use crate::catalogue::{CatalogueError, values};
 
 /// A commit that takes longer means that nobody can be served.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -90,7 +90,7 @@ impl Readiness {
         let catalogue = &site.app.catalogue;
         let write = catalogue.write(|tx| {
             let now = tx.now();
-            tx.put_meta::<i64>("probe", &now.0)?;
+            tx.set_value(&values::PROBED_AT, &now.0)?;
             Ok::<_, CatalogueError>(())
         });
         match tokio::time::timeout(PATIENCE, write).await {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
-use crate::catalogue::Catalogue;
+use crate::catalogue::{Catalogue, values};
 use crate::domain::{BackendConfig, Diagnosis, Store, StoreId, StoreProblem, Timestamp};
 use crate::stores::{self, Backend, Marker, StoreError};
 
@@ -17,9 +17,6 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(20);
 const SILENCE: Duration = Duration::from_secs(5);
 /// How long anybody waits for a store that was last seen unavailable.
 const LITTLE_PATIENCE: Duration = Duration::from_secs(1);
-/// The single value that names stores whose generation is being raised: store -> generation that
-/// their marker may still carry.
-pub const RAISING: &str = "raising_generation";
 /// A remote store's marker is read again after this long.
 const FRESH: Duration = Duration::from_secs(2);
 
@@ -195,7 +192,7 @@ pub fn marker_of(instance: &str, store: &Store) -> Marker {
 
 impl OpenStores {
     pub(super) fn new(catalogue: Arc<Catalogue>) -> Self {
-        let raising = catalogue.snapshot().and_then(|s| s.meta::<BTreeMap<u32, u64>>(RAISING));
+        let raising = catalogue.snapshot().and_then(|s| s.value(&values::RAISING_GENERATION));
         let raising = raising.unwrap_or_else(|error| {
             tracing::error!(%error, "what a crash left of raised generations cannot be read");
             None

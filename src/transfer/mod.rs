@@ -42,7 +42,7 @@ use std::sync::Arc;
 
 pub use copy::{CopyError, Granted, Intent, IntentError, Wrap};
 pub use download::{Delivery, Download, Read, ServeError};
-pub use health::{HealthState, OpenStore, OpenStores, RAISING, marker_of};
+pub use health::{HealthState, OpenStore, OpenStores, marker_of};
 pub use ingest::Admission;
 pub use locks::{KeyGuard, KeyLocks, Pins, ReplicaPin};
 pub use reap::{ReapSummary, Reaped};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Transfer;
-use crate::catalogue::{CatalogueError, UrlHorizon};
+use crate::catalogue::{CatalogueError, UrlHorizon, values};
 use crate::domain::{Diagnosis, Event, FileId, ReplicaState, StoreId, Timestamp};
 use crate::stores::StoreError;
 
@@ -25,8 +25,6 @@ const PAGE: usize = 256;
 const PATIENCE: Duration = Duration::from_mins(1);
 /// How long the start waits for local stores.
 const START_PATIENCE: Duration = Duration::from_secs(5);
-/// The single value that remembers URLs across processes.
-const HORIZON: &str = "url_horizon";
 
 impl Transfer {
     /// Deletes the bytes of one `deleting` replica if it is due, then drops its row.
@@ -185,26 +183,26 @@ impl Transfer {
         let settings = self.catalogue.settings();
         let longest = settings.topology.stores.values().filter_map(|s| s.s3());
         let longest = longest.map(|s3| u64::from(s3.longest_ttl)).max().unwrap_or(0);
-        let horizon: UrlHorizon = self.catalogue.snapshot()?.meta(HORIZON)?.unwrap_or_default();
+        let horizon = self.catalogue.snapshot()?.value(&values::URL_HORIZON)?.unwrap_or_default();
         if !horizon.serving {
             return Ok(horizon.until);
         }
         let until = self.catalogue.clock().now().after(Duration::from_secs(longest + 2));
         let settled = UrlHorizon { serving: false, until: until.max(horizon.until) };
-        self.catalogue.write(move |tx| tx.put_meta(HORIZON, &settled)).await?;
+        self.catalogue.write(move |tx| tx.set_value(&values::URL_HORIZON, &settled)).await?;
         Ok(settled.until)
     }
 
     /// Before the first URL is issued: if this process dies, the next one waits.
     pub async fn begin_serving(&self) -> Result<(), CatalogueError> {
         let horizon = UrlHorizon { serving: true, ..self.urls.horizon_at_exit() };
-        self.catalogue.write(move |tx| tx.put_meta(HORIZON, &horizon)).await
+        self.catalogue.write(move |tx| tx.set_value(&values::URL_HORIZON, &horizon)).await
     }
 
     /// After the last URL was issued.
     pub async fn end_serving(&self) -> Result<(), CatalogueError> {
         let horizon = self.urls.horizon_at_exit();
-        self.catalogue.write(move |tx| tx.put_meta(HORIZON, &horizon)).await
+        self.catalogue.write(move |tx| tx.set_value(&values::URL_HORIZON, &horizon)).await
     }
 }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use hayloft::catalogue::{Catalogue, CatalogueError, Options, Tx};
+use hayloft::catalogue::{Catalogue, CatalogueError, Options, Tx, values};
 use hayloft::domain::{BackendConfig, FilePath, Replica, ReplicaState, Timestamp};
 use serde_json::{Value, json};
 
@@ -163,7 +163,7 @@ async fn every_table_of_an_old_catalogue_is_read() {
 
         let view = catalogue.snapshot().expect("a view");
         assert_eq!(catalogue.instance().len(), 32);
-        assert_eq!(view.meta::<bool>("set_up").expect("readable"), Some(true));
+        assert_eq!(view.value(&values::SET_UP).expect("readable"), Some(true));
         for (scope, path, seed, len) in FILES {
             let scope = topology.scope(scope).expect("a scope").id;
             let entry = view.entry(scope, &FilePath::new(path).expect("a path")).expect("readable");
@@ -198,7 +198,7 @@ async fn every_table_of_an_old_catalogue_is_read() {
 async fn a_newer_catalogue_is_refused_with_the_way_out() {
     let old = Old::unpack(archives().last().expect("a fixture"));
     let catalogue = old.open();
-    let newer = |tx: &mut Tx<'_>| tx.put_meta("format", &4711);
+    let newer = |tx: &mut Tx<'_>| tx.set_value(&values::FORMAT, &4711);
     catalogue.write::<_, CatalogueError, _>(newer).await.expect("written");
     catalogue.close().await.expect("closed");
     for command in [&["check-config"][..], &["status"], &["serve"], &["verify"]] {
@@ -228,7 +228,7 @@ fn a_rehearsal_reads_a_catalogue_that_a_crash_left_open() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
         let catalogue = old.open();
-        let job = |tx: &mut Tx<'_>| tx.put_meta("of_a_test", &1);
+        let job = |tx: &mut Tx<'_>| tx.set_value(&values::FIRST_LINK, &true);
         catalogue.write::<_, CatalogueError, _>(job).await.expect("written");
         // As a kill leaves it: copied while open, never closed.
         std::fs::copy(old.catalogue(), old.dir.path().join("crashed")).expect("copied");

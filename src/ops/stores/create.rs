@@ -19,7 +19,7 @@ use super::view::shown;
 use super::{check_limits, nothing_done, writable};
 use crate::api::{StoreCreate, StoreView};
 use crate::app::App;
-use crate::catalogue::{CatalogueError, Tx};
+use crate::catalogue::{CatalogueError, Tx, values};
 use crate::domain::{
     BackendConfig, LocalConfig, Store, StoreId, StoreName, StoreSetting, Timestamp, Topology,
 };
@@ -28,8 +28,6 @@ use crate::stores::{self, Backend, LocalStore, StoreError};
 use crate::transfer::marker_of;
 use crate::words::Phrase;
 
-/// The id of the store that is being made: its adoptions are cleared when it never came to be.
-const UNDER_WAY: &str = "store_under_way";
 /// Random bytes of a store's uid.
 const UID: usize = 16;
 const PAGE: usize = 1000;
@@ -294,16 +292,16 @@ async fn take(
 fn begin(tx: &mut Tx<'_>) -> Result<StoreId, CatalogueError> {
     clear(tx)?;
     let id = tx.new_store_id()?;
-    tx.put_meta(UNDER_WAY, &Some(id))?;
+    tx.set_value(&values::STORE_UNDER_WAY, &Some(id))?;
     Ok(id)
 }
 
 fn clear(tx: &mut Tx<'_>) -> Result<(), CatalogueError> {
-    let left: Option<StoreId> = tx.meta(UNDER_WAY)?.flatten();
+    let left = tx.value(&values::STORE_UNDER_WAY)?.flatten();
     if let Some(id) = left.filter(|id| !tx.topology().stores.contains_key(id)) {
         tx.delete_store(id)?;
     }
-    tx.put_meta(UNDER_WAY, &None::<StoreId>)
+    tx.set_value(&values::STORE_UNDER_WAY, &None)
 }
 
 /// Whether the location may be taken.
@@ -377,7 +375,7 @@ async fn settle(
                 .after(store_value(&store))
                 .record(tx, &actor)?;
             tx.put_store(store)?;
-            tx.put_meta(UNDER_WAY, &None::<StoreId>)?;
+            tx.set_value(&values::STORE_UNDER_WAY, &None)?;
             Ok::<_, OpError>(also(tx)?)
         })
         .await;
