@@ -82,12 +82,13 @@ impl InProcess {
         self.root.path().join(name)
     }
 
-    /// Files of multipart uploads that were begun and not ended.
+    /// Multipart uploads that were begun and not ended. A part that was still arriving when its upload was aborted
+    /// may leave a file behind in this server: it belongs to no upload any more.
     pub fn dangling_uploads(&self) -> usize {
         let entries = std::fs::read_dir(self.root.path()).expect("the root is readable");
         entries
             .filter_map(Result::ok)
-            .filter(|e| e.file_name().to_string_lossy().contains("upload"))
+            .filter(|e| e.file_name().to_string_lossy().starts_with(".upload-"))
             .count()
     }
 }
