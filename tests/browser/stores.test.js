@@ -81,7 +81,7 @@ test('what to do about a bucket that is not reached is told in the words of the 
   await page.getByLabel('Access key id').fill(s3.key);
   await page.getByLabel('Secret access key').fill(s3.secret);
   await page.getByRole('button', { name: 'Create the store' }).click();
-  await page.getByText('correct host and port of Endpoint').first().waitFor();
+  await page.getByText('correct host, port and path of Endpoint').first().waitFor();
   assert.doesNotMatch(await page.locator('main').innerText(), /--endpoint/);
 });
 
