@@ -22,12 +22,12 @@ use crate::domain::{
 };
 use crate::planner::{Move, Overlay, Reason, Snapshot, check_store, plan_all};
 
-use super::first::{UNREFERENCED, bidding_farewell, farewell_from};
-use super::gather::{Scene, View, blocking};
-use super::last::{Finding, archived, lost, marked};
+use super::early_phases::{UNREFERENCED, bidding_farewell, farewell_from};
+use super::late_phases::{Finding, archived, lost, marked};
 use super::live::{action_of, view_of};
 use super::recheck::{Back, Proof};
 use super::run::{dry, error_of, kept_for};
+use super::view::{Scene, View, blocking};
 use super::{Maintenance, run::Looked};
 
 const PAGE: usize = 512;

@@ -16,11 +16,11 @@ use crate::planner::{Action, Batch, Checked, Move, MoveResult, Phase, check_stor
 use crate::stores::StoreError;
 use crate::transfer::{CopyError, Granted, Intent, Kept, Reaped, Removal, Transfer};
 
-use super::gather::Scene;
 use super::live::{Live, Trouble, Wish};
+use super::locked;
 use super::pace::{Pulse, Throttle, metered};
-use super::sane;
-use super::trouble::Troubles;
+use super::skip_list::SkipList;
+use super::view::Scene;
 
 /// Moves under way at once, those that wait for a commit or a delete included: as many share one
 /// commit.
@@ -31,7 +31,7 @@ const IN_FLIGHT: usize = 64;
 pub struct Executor {
     pub transfer: Arc<Transfer>,
     pub live: Arc<Live>,
-    pub troubles: Arc<Troubles>,
+    pub skip_list: Arc<SkipList>,
     throttle: Arc<Throttle>,
     /// Transfers of bytes at once.
     permits: Arc<Semaphore>,
@@ -88,7 +88,7 @@ impl Executor {
         Arc::new(Self {
             transfer,
             live,
-            troubles: Arc::default(),
+            skip_list: Arc::default(),
             throttle: Arc::new(Throttle::new(config.bandwidth)),
             permits: Arc::new(Semaphore::new(config.concurrency.max(1))),
             patience,
@@ -211,7 +211,7 @@ impl Executor {
 
     /// False when a store that the move needs is skipped by now.
     fn is_usable(&self, step: &Move) -> bool {
-        let skipped = |store: Option<StoreId>| store.is_some_and(|s| self.troubles.is_skipped(s));
+        let skipped = |store: Option<StoreId>| store.is_some_and(|s| self.skip_list.is_skipped(s));
         !skipped(step.to) && !skipped(step.leaves())
     }
 
@@ -228,7 +228,7 @@ impl Executor {
         let settings = Arc::clone(&scene.settings);
         // Whoever learns first that the bytes no longer move gives the permit back.
         let permit = Arc::new(Mutex::new(Some(permit)));
-        let release = |permit: &Mutex<Option<OwnedSemaphorePermit>>| drop(sane(permit).take());
+        let release = |permit: &Mutex<Option<OwnedSemaphorePermit>>| drop(locked(permit).take());
         let slot = Arc::clone(&permit);
         let copying = async move {
             let wrap = |source| metered(source, &me.live, &me.throttle, &beat);
@@ -264,7 +264,7 @@ impl Executor {
             }
         }
         if let Some(to) = step.to {
-            self.troubles.success(to);
+            self.skip_list.success(to);
         }
         if step.action == Action::Copy {
             return Ok(MoveResult::Done);
@@ -345,7 +345,7 @@ impl Executor {
                 Ok(MoveResult::Done)
             }
             Ok(Reaped::Gone | Reaped::Revived | Reaped::Later(_)) => {
-                self.troubles.success(store);
+                self.skip_list.success(store);
                 Ok(MoveResult::Done)
             }
             Err(Kept::NotOurs(problem)) => {
@@ -403,7 +403,7 @@ impl Executor {
     }
 
     fn note_failure(&self, store: StoreId, settings: &Settings) {
-        if self.troubles.failure(store) {
+        if self.skip_list.failure(store) {
             self.skipped(store, settings, "five failures in a row");
         }
     }
@@ -411,7 +411,7 @@ impl Executor {
     fn no_answer(&self, store: Option<StoreId>, settings: &Settings) -> MoveResult {
         let cause = format!("no answer for {} s", self.patience.as_secs());
         if let Some(store) = store
-            && self.troubles.skip(store)
+            && self.skip_list.skip(store)
         {
             self.skipped(store, settings, &cause);
         }

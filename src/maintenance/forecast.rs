@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::gather::blocking;
 use super::notify::Event;
-use super::{Maintenance, sane};
+use super::view::blocking;
+use super::{Maintenance, locked};
 use crate::catalogue::{CatalogueError, values};
 use crate::config::NotifyEvent;
 use crate::domain::{ByteSize, Growth, LimitKind, ReplicaState, Store, StoreId, Timestamp};
@@ -49,14 +49,14 @@ impl LimitForecast {
 impl Maintenance {
     /// The limits that are going to be reached, as last computed.
     pub fn expected_limits(&self) -> Vec<LimitForecast> {
-        sane(&self.expected_limits).clone()
+        locked(&self.expected_limits).clone()
     }
 
     /// Looks ahead, and tells of limits that have come near.
     pub(super) async fn look_ahead(self: &Arc<Self>) -> Result<(), CatalogueError> {
         let me = Arc::clone(self);
         let expected = blocking(move || me.foresee_limits()).await?;
-        sane(&self.expected_limits).clone_from(&expected);
+        locked(&self.expected_limits).clone_from(&expected);
         let told = self.catalogue().snapshot()?.value(&values::FORECASTS_TOLD)?.unwrap_or_default();
         let today = self.now().day();
         let ahead = self.config.maintenance.limit_forecast.as_secs() / 86_400;

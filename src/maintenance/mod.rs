@@ -19,16 +19,14 @@
 //! A run that was under way goes on with its id: at once when a server starts or a run is asked
 //! for, or when it is resumed if it was paused. Its counts are those of its last recorded moment.
 
-mod doctor;
 mod dry_run;
+mod early_phases;
 mod executor;
-mod first;
 mod forecast;
-mod gather;
 mod history;
-mod last;
+mod late_phases;
 mod live;
-mod losses;
+mod loss_alerts;
 mod marker;
 mod notify;
 mod pace;
@@ -37,10 +35,12 @@ mod recheck;
 mod reconcile;
 mod run;
 mod schedule;
+mod skip_list;
 mod sweep;
 mod timer;
 mod totals;
-mod trouble;
+mod verify;
+mod view;
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -58,11 +58,11 @@ use crate::transfer::Transfer;
 
 pub use dry_run::PreviewError;
 pub use forecast::{LimitForecast, StoreForecast};
-pub use gather::on_own_thread;
 pub use live::MOVES_KEPT;
 use live::{Live, Wish};
 pub use preview::{Freshness, KnownPreview, PreviewRequest};
 pub use totals::Totals;
+pub use view::on_own_thread;
 
 /// Why a run does not start.
 #[derive(Debug, thiserror::Error)]
@@ -123,7 +123,8 @@ pub struct Maintenance {
     stopping: CancellationToken,
 }
 
-fn sane<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+/// The value behind the mutex; a panic elsewhere leaves it as it was.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -168,7 +169,7 @@ impl Maintenance {
     }
 
     fn live(&self) -> Option<Arc<Live>> {
-        sane(&self.current).clone()
+        locked(&self.current).clone()
     }
 
     // ---- runs ----
@@ -203,7 +204,7 @@ impl Maintenance {
         let id = run.id.unwrap_or_default();
         let window = self.config.maintenance.window;
         let live = Live::new(id, run, window, self.catalogue().clock().clone());
-        *sane(&self.current) = Some(Arc::clone(&live));
+        *locked(&self.current) = Some(Arc::clone(&live));
         if self.stopping.is_cancelled() {
             live.set_wish(Wish::Stop);
         }
@@ -226,7 +227,7 @@ impl Maintenance {
             return Ok(Some(Run { moves, ..live.view() }));
         }
         let catalogue = Arc::clone(self.catalogue());
-        gather::blocking(move || history::find(&catalogue, id, moves)).await
+        view::blocking(move || history::find(&catalogue, id, moves)).await
     }
 
     /// The progress of the current run; the last value has `finished_at`.
@@ -279,7 +280,7 @@ impl Maintenance {
 
     /// When the timer starts the next run; `None` when it does not.
     pub fn next_run(&self) -> Option<Timestamp> {
-        *sane(&self.next)
+        *locked(&self.next)
     }
 
     /// Ends the current run between files and stops the timers. The run goes on after the next

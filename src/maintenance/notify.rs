@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Maintenance, sane};
+use super::{Maintenance, locked};
 use crate::api::{NotifyTested, Outcome, Run};
 use crate::config::{Config, Notify, NotifyEvent, NotifyKind};
 use crate::domain::{StoreId, Timestamp};
@@ -23,7 +23,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// When the process ends, every delivery under way gets one more attempt, for so long.
 const FAREWELL: Duration = Duration::from_secs(3);
 /// A store that comes and goes is told of this often.
-const CALM: Duration = Duration::from_mins(5);
+const BETWEEN_CHANGES: Duration = Duration::from_mins(5);
 
 /// What happened.
 #[derive(Debug, Clone)]
@@ -108,10 +108,10 @@ impl Notifier {
     /// held back for calm is told at a later look, if it is still so.
     pub fn store_seen(&self, (id, name): (StoreId, &str), state: &HealthState, at: Timestamp) {
         let usable = *state == HealthState::Ok;
-        let mut stores = sane(&self.stores);
+        let mut stores = locked(&self.stores);
         match stores.get(&id) {
             None if usable => return,
-            Some(told) if told.usable == usable || at.since(told.at) < CALM => return,
+            Some(told) if told.usable == usable || at.since(told.at) < BETWEEN_CHANGES => return,
             _ => stores.insert(id, Told { usable, at }),
         };
         drop(stores);

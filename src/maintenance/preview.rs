@@ -15,7 +15,7 @@ use crate::catalogue::{CatalogueError, Changes, Mark, Settings};
 use crate::domain::{Digest, FileId, Topology};
 
 use super::dry_run::{Keep, PreviewError, Seat};
-use super::{MOVES_KEPT, Maintenance, sane};
+use super::{MOVES_KEPT, Maintenance, locked};
 
 /// Moves kept under settings that nobody saved: their sums are what is looked at.
 const MOVES_KEPT_UNSAVED: usize = 1_000;
@@ -137,7 +137,7 @@ impl Previews {
 
     /// Forgets previews of these settings; one under way stays.
     fn forget(&self, settings: &Settings) {
-        sane(&self.shared).retain(|entry| !entry.is_of(settings, 0) || !entry.is_ready());
+        locked(&self.shared).retain(|entry| !entry.is_of(settings, 0) || !entry.is_ready());
     }
 }
 
@@ -174,7 +174,7 @@ impl Maintenance {
     pub fn known_preview(&self) -> Option<KnownPreview> {
         let settings = self.catalogue().settings();
         let ended = self.previews.ended.load(Ordering::Acquire);
-        let newest = sane(&self.previews.newest);
+        let newest = locked(&self.previews.newest);
         let newest = newest.as_ref().filter(|newest| {
             newest.after == ended && newest.settings.topology == settings.topology
         })?;
@@ -222,7 +222,7 @@ impl Maintenance {
         self: &Arc<Self>,
         terms: Terms,
     ) -> Result<watch::Receiver<Option<Ready>>, PreviewError> {
-        let mut shared = sane(&self.previews.shared);
+        let mut shared = locked(&self.previews.shared);
         let after = self.previews.ended.load(Ordering::Acquire);
         shared.retain(|entry| entry.is_good(after));
         let changes = self.catalogue().changes();
@@ -257,7 +257,7 @@ impl Maintenance {
         let (ready, preview) = (Instant::now(), Arc::new(preview));
         if self.catalogue().settings().topology == settings.topology {
             let newest = Newest { settings, after, ready, preview: Arc::clone(&preview) };
-            *sane(&self.previews.newest) = Some(newest);
+            *locked(&self.previews.newest) = Some(newest);
         }
         Ok((ready, preview))
     }

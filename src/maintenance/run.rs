@@ -15,11 +15,11 @@ use crate::planner::{
 use crate::transfer::HealthState;
 
 use super::executor::Executor;
-use super::gather::{Scene, View, blocking};
 use super::history;
 use super::live::Wish;
 use super::live::{Live, Trouble, fresh_run};
-use super::{Maintenance, sane};
+use super::view::{Scene, View, blocking};
+use super::{Maintenance, locked};
 
 /// How a run came to its end.
 enum Ended {
@@ -95,8 +95,8 @@ impl Maintenance {
                 "a run has ended"
             );
         }
-        let mut current = sane(&self.current);
-        sane(&self.totals).add(&run);
+        let mut current = locked(&self.current);
+        locked(&self.totals).add(&run);
         *current = None;
         drop(current);
         self.previews.run_ended();
@@ -187,7 +187,7 @@ impl Maintenance {
             if !live.gate().await {
                 break false;
             }
-            let scene = self.scene(live.id, now, looked, executor.troubles.skipped());
+            let scene = self.scene(live.id, now, looked, executor.skip_list.skipped());
             if std::mem::take(&mut first) {
                 live.expect(self.ahead(&scene).await?);
             }

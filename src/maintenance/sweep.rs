@@ -14,8 +14,8 @@ use crate::domain::{StoreId, StoreProblem, Timestamp, plural};
 use crate::stores::{Backend, Listed, StoreError};
 use crate::transfer::HealthState;
 
-use super::gather::blocking;
 use super::live::Live;
+use super::view::blocking;
 use super::{Maintenance, SweepError};
 
 /// Objects asked for at once.

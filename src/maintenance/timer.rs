@@ -8,7 +8,7 @@ use crate::catalogue::{CatalogueError, values};
 use crate::domain::{ReplicaState, StoreId, Timestamp};
 use crate::transfer::HealthState;
 
-use super::{Maintenance, StartError, history, sane, schedule};
+use super::{Maintenance, StartError, history, locked, schedule};
 
 /// How far the wall clock may be set before a timer notices.
 const TICK: Duration = Duration::from_secs(20);
@@ -85,7 +85,7 @@ impl Maintenance {
             at_start = false;
             let due =
                 if missed { Some(self.now()) } else { schedule::next(schedule, last, self.now()) };
-            *sane(&self.next) = due;
+            *locked(&self.next) = due;
             let Some(due) = due else { return };
             if !self.wait_until(due).await {
                 return;

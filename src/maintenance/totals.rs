@@ -1,6 +1,6 @@
 //! What the runs of this process came to, for metrics.
 
-use super::{Maintenance, sane};
+use super::{Maintenance, locked};
 use crate::api::{Count, Outcome, Run};
 
 /// Sums over the runs since the start, the one under way included. They never fall.
@@ -44,8 +44,8 @@ impl Totals {
 impl Maintenance {
     pub fn totals(&self) -> Totals {
         // Both under the lock under which a run that ends goes from one to the other.
-        let current = sane(&self.current);
-        let mut totals = sane(&self.totals).clone();
+        let current = locked(&self.current);
+        let mut totals = locked(&self.totals).clone();
         if let Some(live) = current.as_ref() {
             totals.add_work(&live.view());
         }

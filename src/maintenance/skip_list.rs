@@ -17,11 +17,11 @@ struct State {
 
 /// What a run has learnt about its stores.
 #[derive(Debug, Default)]
-pub struct Troubles {
+pub struct SkipList {
     state: Mutex<State>,
 }
 
-impl Troubles {
+impl SkipList {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -11,8 +11,6 @@ use crate::catalogue::{self, Catalogue, CatalogueError, Counter, Holders, Settin
 use crate::domain::{File, FileId, ReplicaState, ScopeId, StoreId, Timestamp};
 use crate::planner::{Count, FileSet, Snapshot, Usage, World};
 
-use super::last::LiveHolders;
-
 /// A fresh snapshot with unwritten last uses and promised room. Short-lived: never kept across I/O.
 #[derive(Debug)]
 pub struct View {
@@ -74,6 +72,9 @@ impl View {
         Ok(sum)
     }
 }
+
+/// The files of each scope that are not deleted, by the stores that have them.
+pub(super) type LiveHolders = BTreeMap<ScopeId, BTreeMap<Vec<StoreId>, Count>>;
 
 impl Snapshot for View {
     type Error = CatalogueError;

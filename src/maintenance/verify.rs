@@ -12,8 +12,8 @@ use crate::planner;
 use crate::stores::StoreError;
 use crate::transfer::Intent;
 
-use super::gather::blocking;
 use super::recheck::is_sound;
+use super::view::blocking;
 use super::{Maintenance, SweepError};
 
 /// Files looked at between two snapshots.

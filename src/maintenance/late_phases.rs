@@ -1,16 +1,14 @@
 //! Phases 7 and 8 of a run: sweep orphans, report what is missing, corrupt or lost (SPEC 7).
 
-use std::collections::BTreeMap;
-
 use crate::api::Count;
 use crate::catalogue::CatalogueError;
 use crate::domain::{ByteSize, Digest, Remedy, ReplicaState, ScopeId, StoreId, Topology, plural};
 use crate::planner::{FileSet, Snapshot, check_store};
 
 use super::executor::Executor;
-use super::gather::{View, blocking};
 use super::live::{Live, Trouble};
 use super::run::Looked;
+use super::view::{LiveHolders, View, blocking};
 use super::{Maintenance, SweepError};
 
 const SHOWN_DIGESTS: usize = 10;
@@ -34,7 +32,7 @@ impl Maintenance {
         looked: &Looked,
         executor: &Executor,
     ) -> Result<bool, CatalogueError> {
-        for store in looked.usable.iter().filter(|s| !executor.troubles.is_skipped(**s)) {
+        for store in looked.usable.iter().filter(|s| !executor.skip_list.is_skipped(**s)) {
             if !live.gate().await {
                 return Ok(false);
             }
@@ -119,9 +117,6 @@ pub(super) fn marked<S: Snapshot>(
     }
     Ok(found)
 }
-
-/// The files of each scope that are not deleted, by the stores that have them.
-pub(super) type LiveHolders = BTreeMap<ScopeId, BTreeMap<Vec<StoreId>, Count>>;
 
 /// Files of a scope that no store has.
 pub(super) fn lost(live: &LiveHolders, topology: &Topology) -> Vec<Finding> {

@@ -8,15 +8,15 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::Maintenance;
-use super::gather::blocking;
 use super::notify::Event;
+use super::view::blocking;
 use crate::catalogue::values::ToldLosses;
 use crate::catalogue::{Catalogue, CatalogueError, values};
 use crate::config::NotifyEvent;
 use crate::domain::{Digest, File, ReplicaState, ScopeId, StoreId, Timestamp, Topology};
 
 /// What a failing disk loses piece by piece is told of this often.
-const CALM: Duration = Duration::from_hours(1);
+const BETWEEN_ALERTS: Duration = Duration::from_hours(1);
 /// Files looked at in one go.
 const PAGE: usize = 1000;
 const SHOWN: usize = 10;
@@ -54,8 +54,8 @@ impl Maintenance {
             let corrupt = files(ReplicaState::Corrupt);
             let seen = ToldLosses { missing, corrupt, at: now.0 };
             let is_more = missing > before.missing || corrupt > before.corrupt;
-            let is_calm = now.since(Timestamp(before.at)) >= CALM;
-            let next = if is_more && is_calm {
+            let is_due = now.since(Timestamp(before.at)) >= BETWEEN_ALERTS;
+            let next = if is_more && is_due {
                 let catalogue = Arc::clone(self.catalogue());
                 let marked = blocking(move || marked(&catalogue, store)).await?;
                 losses.push(Loss { store, before, now: seen, marked });
