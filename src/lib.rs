@@ -9,7 +9,10 @@
 //! ```text
 //!   client ── HTTP ──> server ──> transfer ──> stores (local, s3)
 //!   admin  ── CLI ───> server/admin ──> ops ──> catalogue (redb)
-//!   timer  ─────────── maintenance: snapshot -> planner -> transfer -> record
+//!   timer  ─────────── maintenance: snapshot -> planner -> check -> transfer -> record
+//!
+//!   planner, stores, catalogue, ops ── causes, diagnoses, warnings, remedies ──> words ──> sentence,
+//!                                      as values                                          command, link
 //! ```
 //!
 //! The one hard idea is **which replicas should exist where, and how they get there without a
@@ -20,9 +23,10 @@
 //!
 //! # Code map
 //!
-//! - [`domain`]: nouns and rules, pure. [`api`]: the shapes of requests and answers.
-//! - [`words`]: values as sentences, commands, links and fields; the rooms below it decide and report
-//!   in values, and nothing reads a sentence.
+//! - [`domain`]: nouns and rules, pure: also the life of a replica (every transition there is), what can
+//!   be wrong with a store, and what can be done about it.
+//! - [`words`]: these values as sentences, commands, links and fields, once for each surface. [`api`]: the
+//!   shapes of requests and answers; a phrase in them is a text on the wire.
 //! - [`catalogue`]: all metadata in one redb file; group commit, counters that are exact by
 //!   construction, short-lived snapshots, upgrades. The only user of redb and bincode.
 //! - [`stores`]: the trait `Backend`, its contract and its backends. `stores::s3` is the only user
@@ -53,7 +57,9 @@
 //! 5. Every counter is a sum of pure functions of file records, changed in the records' own
 //!    transaction.
 //! 6. No snapshot is held across I/O; no listing is held whole in memory.
-//! 7. A secret leaves the catalogue only towards the store that needs it.
+//! 7. A replica changes its state through `domain::replica` only.
+//! 8. Nothing is executed that `planner::check` refuses.
+//! 9. A secret leaves the catalogue only towards the store that needs it.
 //!
 //! Deliberately absent: a second implementation of any operation for the command line; statuses in
 //! storage layers; a clock outside `clock`; traits with one implementation.

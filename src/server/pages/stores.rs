@@ -279,7 +279,7 @@ pub async fn check_live(
             Ok(check) if check.ok => "<li class=\"end good\">The store works.</li>".to_owned(),
             Ok(_) => "<li class=\"end bad\">The store does not work as it should.</li>".to_owned(),
             Err(error) => {
-                format!("<li class=\"end bad\">{}</li>", show::with_code(&error.to_string()))
+                format!("<li class=\"end bad\">{}</li>", show::phrase(&error.detail()))
             }
         };
         drop(sender.send(end));
