@@ -180,7 +180,7 @@ fn hidden(markup: &str, name: &str) -> String {
     let begin = format!("type=\"hidden\" name=\"{name}\" value=\"");
     let at = markup.find(&begin).expect("a hidden field") + begin.len();
     let value = markup[at..].split('"').next().expect("its end");
-    value.replace("&#34;", "\"").replace("&quot;", "\"")
+    value.replace("&#34;", "\"").replace("&quot;", "\"").replace("&amp;", "&")
 }
 
 #[tokio::test]
