@@ -17,10 +17,10 @@ use crate::stores::StoreError;
 use crate::transfer::{CopyError, Granted, Intent, Kept, Reaped, Removal, Transfer};
 
 use super::live::{Live, Trouble, Wish};
-use super::locked;
 use super::pace::{Pulse, Throttle, metered};
 use super::skip_list::SkipList;
 use super::view::Scene;
+use super::{locked, said};
 
 /// Moves under way at once, those that wait for a commit or a delete included: as many share one
 /// commit.
@@ -349,7 +349,8 @@ impl Executor {
                 Ok(MoveResult::Done)
             }
             Err(Kept::NotOurs(problem)) => {
-                Ok(self.failed(Some(store), problem.to_string(), &scene.settings))
+                let problem = said(&problem, store, &scene.settings.topology);
+                Ok(self.failed(Some(store), problem, &scene.settings))
             }
             Err(Kept::Catalogue(error)) => Err(error),
             Err(why @ (Kept::Changed | Kept::InUse)) => {
@@ -384,11 +385,13 @@ impl Executor {
             .find(|(_, state)| state.problem().is_some());
         Ok(match silent {
             Some((store, state)) => {
-                self.failed(Some(store), state.obstacle().to_string(), &scene.settings)
+                let problem = said(&state.obstacle(), store, &scene.settings.topology);
+                self.failed(Some(store), problem, &scene.settings)
             }
             None => match troubled.into_iter().next() {
                 Some((store, problem)) => {
-                    self.failed(Some(store), problem.to_string(), &scene.settings)
+                    let problem = said(&problem, store, &scene.settings.topology);
+                    self.failed(Some(store), problem, &scene.settings)
                 }
                 None => MoveResult::Skipped,
             },

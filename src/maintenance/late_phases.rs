@@ -9,7 +9,7 @@ use super::executor::Executor;
 use super::live::{Live, Trouble};
 use super::run::Looked;
 use super::view::{LiveHolders, View, blocking};
-use super::{Maintenance, SweepError};
+use super::{Maintenance, SweepError, said};
 
 const SHOWN_DIGESTS: usize = 10;
 
@@ -55,7 +55,8 @@ impl Maintenance {
                 Err(SweepError::NoSuchStore) => None,
                 Err(SweepError::Unavailable(why) | SweepError::NotOurs(why)) => {
                     let settings = self.catalogue().settings();
-                    Some((why.to_string(), check_store(*store, &settings.topology)))
+                    let topology = &settings.topology;
+                    Some((said(&why, *store, topology), check_store(*store, topology)))
                 }
             };
             if let Some((cause, remedy)) = problem {

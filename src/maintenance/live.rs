@@ -306,15 +306,12 @@ impl Live {
 
     /// Adds files to a class of errors.
     pub fn error(&self, trouble: Trouble<'_>, count: Count, digests: &[Digest]) {
+        let Trouble { phase, scope, store, cause, mut remedy } = trouble;
         let owned = |t: Option<&str>| t.map(str::to_owned);
         let mut board = self.board();
         let full = board.errors.len() >= CLASSES;
-        let key = |cause: &str| {
-            let (scope, store) = (owned(trouble.scope), owned(trouble.store));
-            (trouble.phase.to_owned(), scope, store, cause.to_owned())
-        };
-        let mut at = key(trouble.cause);
-        let mut remedy = trouble.remedy.clone();
+        let key = |cause: &str| (phase.to_owned(), owned(scope), owned(store), cause.to_owned());
+        let mut at = key(cause);
         if full && !board.errors.contains_key(&at) {
             at = key("other failures, see the log");
             remedy = None;

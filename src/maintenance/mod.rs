@@ -53,8 +53,9 @@ use tracing::Instrument;
 use crate::api::{Outcome, Run};
 use crate::catalogue::{Catalogue, CatalogueError};
 use crate::config::Config;
-use crate::domain::{Diagnosis, Timestamp};
+use crate::domain::{Diagnosis, StoreId, Timestamp, Topology};
 use crate::transfer::Transfer;
+use crate::words;
 
 pub use dry_run::PreviewError;
 pub use forecast::{LimitForecast, StoreForecast};
@@ -121,6 +122,14 @@ pub struct Maintenance {
     expected_limits: Mutex<Vec<LimitForecast>>,
     tasks: TaskTracker,
     stopping: CancellationToken,
+}
+
+/// What is wrong with a store and what helps, for a report of the run.
+fn said(found: &Diagnosis, store: StoreId, topology: &Topology) -> String {
+    match topology.stores.get(&store) {
+        Some(store) => words::diagnosis(found, &store.name).to_string(),
+        None => found.to_string(),
+    }
 }
 
 /// The value behind the mutex; a panic elsewhere leaves it as it was.

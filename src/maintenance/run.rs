@@ -19,7 +19,7 @@ use super::history;
 use super::live::Wish;
 use super::live::{Live, Trouble, fresh_run};
 use super::view::{Scene, View, blocking};
-use super::{Maintenance, locked};
+use super::{Maintenance, locked, said};
 
 /// How a run came to its end.
 enum Ended {
@@ -166,7 +166,7 @@ impl Maintenance {
                     looked.problems.insert(id, "it was not looked at".to_owned());
                 }
                 HealthState::Unavailable(why) | HealthState::Foreign(why) => {
-                    looked.problems.insert(id, why.to_string());
+                    looked.problems.insert(id, said(&why, id, &settings.topology));
                 }
             }
         }

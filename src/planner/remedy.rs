@@ -30,7 +30,7 @@ impl Cause {
                 limit.raise(&topology.stores.get(target.as_ref()?)?.name, topology)
             }
             Self::StillOver(over) if over.no_target > 0 => link(),
-            Self::StillOver(_) => raise_soft_limit(scope, store?.clone()),
+            Self::StillOver(_) => Some(raise_soft_limit(scope, store?.clone())),
             Self::NamedTarget { .. }
             | Self::NoSource
             | Self::OnlyWriteOnly
@@ -49,9 +49,10 @@ impl Limit {
             Self::Max => {
                 Some(Remedy::set_store(store.clone(), StoreSetting::MaxSize, Target::Chosen))
             }
-            Self::Soft => raise_soft_limit(None, store.clone()),
+            Self::Soft => Some(raise_soft_limit(None, store.clone())),
             Self::Scope { scope } => {
-                raise_soft_limit(Some(&topology.scopes.get(&scope)?.name), store.clone())
+                let scope = topology.scopes.get(&scope)?;
+                Some(raise_soft_limit(Some(&scope.name), store.clone()))
             }
         }
     }
@@ -63,11 +64,11 @@ pub fn check_store(store: StoreId, topology: &Topology) -> Option<Remedy> {
 }
 
 /// The limit of a scope in a store, or that of the store itself.
-fn raise_soft_limit(scope: Option<&ScopeName>, store: StoreName) -> Option<Remedy> {
-    Some(match scope {
+fn raise_soft_limit(scope: Option<&ScopeName>, store: StoreName) -> Remedy {
+    match scope {
         Some(scope) => {
             Remedy::set_link(scope.clone(), store, LinkSetting::SoftMaxSize, Target::Chosen)
         }
         None => Remedy::set_store(store, StoreSetting::SoftMaxSize, Target::Chosen),
-    })
+    }
 }
