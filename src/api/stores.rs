@@ -212,7 +212,7 @@ impl CheckStep {
             ok: result.found.is_none(),
             milliseconds: result.milliseconds,
             problem: result.found.as_ref().map(|found| Phrase::new(found.to_string())),
-            remedy: words::advice(&advice, store),
+            remedy: result.found.as_ref().map(|_| words::what_helps(&advice, store)),
             remedies: advice.iter().filter_map(|step| step.remedy(store)).collect(),
         }
     }

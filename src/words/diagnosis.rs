@@ -37,6 +37,13 @@ pub fn advice(advice: &[StoreAdvice], store: &StoreName) -> Option<Phrase> {
     advice.iter().map(|step| sentence(step, store)).reduce(|all, step| all.text(", or ").then(step))
 }
 
+/// What can be done about a failure that is told with its remedy, whether anything is known to help or not.
+pub fn what_helps(known: &[StoreAdvice], store: &StoreName) -> Phrase {
+    advice(known, store).unwrap_or_else(|| {
+        "no setting of Hayloft is known to help: show the answer to whoever runs the store".into()
+    })
+}
+
 fn sentence(advice: &StoreAdvice, store: &StoreName) -> Phrase {
     match advice {
         StoreAdvice::Set(change) => Phrase::new("set ").change(change.clone()),
@@ -153,4 +160,18 @@ fn outside(advice: &OutsideAdvice) -> Phrase {
             "the store does not keep what is written to it: check the disk or the provider"
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// SPEC 2: each failed step says what is wrong and what to change.
+    #[test]
+    fn a_failure_that_nothing_is_known_against_has_a_way_out_all_the_same() {
+        let store = StoreName::new("cold").expect("a name");
+        let odd = Diagnosis::from("the provider gives a part no ETag");
+        assert_eq!(advice(&odd.advice(), &store), None);
+        assert!(!what_helps(&odd.advice(), &store).is_empty());
+    }
 }

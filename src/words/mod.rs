@@ -14,7 +14,7 @@ mod setting;
 mod warning;
 
 pub use command::command;
-pub use diagnosis::{advice, diagnosis, store_error};
+pub use diagnosis::{advice, diagnosis, store_error, what_helps};
 pub use link::{PageLink, link};
 pub use phrase::{Phrase, Piece};
 pub use policy::policy;
